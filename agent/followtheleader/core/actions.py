@@ -1,0 +1,131 @@
+"""Actions: orders that `Election.step` returns, to be performed in the order of the list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from followtheleader.core.messages import Message, Release
+from followtheleader.core.types import (
+    Address,
+    Instant,
+    LeaderInfo,
+    NodeId,
+    Owner,
+    Reason,
+    Role,
+    Span,
+    Term,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``message`` to ``address``; ``receiver`` goes into the header (0: whoever is there)."""
+
+    message: Message
+    receiver: NodeId
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Write and fsync before the next action: ``floor`` of the terms, longest lock granted.
+
+    If it fails: hand in `StoreFailed`; if ``required``, drop the rest of this list before.
+    """
+
+    floor: Term
+    max_lock: Span
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRole:
+    """The public role changed.
+
+    On gain: files, then guardian's deadline, then hook. On loss: files first. ``change`` grows by
+    one with every change; the shell answers with `Settled` for it. ``reelection``: the leader was
+    lost, a new election begins. ``deadline`` is the lease's end (leader only, else 0).
+    """
+
+    change: int
+    role: Role
+    old_role: Role
+    term: Term
+    reason: Reason
+    leader: LeaderInfo | None
+    deadline: Instant
+    reelection: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendLease:
+    """The lease was renewed: tell the guardian its new end."""
+
+    deadline: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class PublishToken:
+    """A token (= term) may be handed out from now on: a majority has it on disk."""
+
+    token: Term
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderChanged:
+    """Another leader is followed, or the same one in a new term; the role stays."""
+
+    leader: LeaderInfo
+
+
+@dataclass(frozen=True, slots=True)
+class DepositWill:
+    """Replace the last will: this RELEASE, to these members. No recipients: withdraw it."""
+
+    release: Release
+    recipients: tuple[tuple[NodeId, Address], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersChanged:
+    """Somebody joined, left, or moved: remember the members."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """A peer has seen a newer incarnation of this node: begin anew above ``incarnation``."""
+
+    incarnation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """Everything is said: close the socket and exit."""
+
+    lock_until: Instant
+    """The end of the last lock that this acceptor granted (0: none), for a clean restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Worth a line in the log. ``kind`` is stable and machine-readable."""
+
+    kind: str
+    text: str
+    peer: Owner | None = None
+
+
+Action = (
+    Send
+    | Persist
+    | ChangeRole
+    | ExtendLease
+    | PublishToken
+    | LeaderChanged
+    | DepositWill
+    | MembersChanged
+    | Restart
+    | Stopped
+    | Note
+)

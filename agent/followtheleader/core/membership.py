@@ -1,0 +1,395 @@
+"""The members: who they are, where they are, and whether they are who they say.
+
+Promise: `Membership.admit` lets a message pass only if it comes from an incarnation that has
+answered one of our nonces, and only once. The one exception is RELEASE, which passes from any
+incarnation because it can free nothing but its sender's own locks.
+
+An address is only a suggestion, from wherever it came: it gets HELLO with growing pauses until
+somebody there answers. A member that falls silent gets HELLO too, and is forgotten after a day.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from followtheleader.core.actions import Action, MembersChanged, Note, Send
+from followtheleader.core.messages import Header, Hello, Message, Release
+from followtheleader.core.node import Node
+from followtheleader.core.nonces import Nonces
+from followtheleader.core.replay import ReplayWindow
+from followtheleader.core.types import (
+    ANYBODY,
+    MS,
+    NANOSECONDS,
+    NO_NONCE,
+    Address,
+    Instant,
+    NodeId,
+    Owner,
+    Span,
+)
+
+MEMBER_FOR: Span = 600 * NANOSECONDS
+"""A leader heartbeats every member heard within this time."""
+FORGOTTEN_AFTER: Span = 86_400 * NANOSECONDS
+ALIVE_FOR: Span = 25 * NANOSECONDS
+"""Heard within this time: expected to answer a PREPARE."""
+KEEPALIVE: Span = 10 * NANOSECONDS
+"""Silence after which a member gets HELLO, and the longest pause between two of them."""
+FIRST_PAUSE: Span = 100 * MS
+CHALLENGE_EVERY: Span = 50 * MS
+MAX_PEERS = 512
+MAX_SEEDS = 512
+SEED_TRIES = 12
+ADDRESSES_EACH = 4
+GOSSIP_LIMIT = 24
+
+
+@dataclass(slots=True)
+class Peer:
+    """Another member whose incarnation has answered a nonce."""
+
+    owner: Owner
+    name: str
+    priority: int
+    witness: bool
+    compatible: bool
+    addresses: list[Address]
+    heard_at: Instant
+    window: ReplayWindow = field(default_factory=ReplayWindow)
+    left: bool = False
+    """It said goodbye: not a member until heard again."""
+    expected: bool = True
+    """False after its RELEASE, or after its lock ran out: nobody waits for its promise."""
+    hello_at: Instant = 0
+    pause: Span = 0
+    challenged_at: Instant = -CHALLENGE_EVERY
+
+    @property
+    def address(self) -> Address:
+        """Where it was heard last."""
+        return self.addresses[0]
+
+    def heard(self, source: Address, now: Instant) -> bool:
+        """Note a sign of life; return whether the address is a new one."""
+        self.heard_at = now
+        self.left = False
+        self.pause = 0
+        self.hello_at = now + KEEPALIVE
+        if self.addresses[0] == source:
+            return False
+        known = source in self.addresses
+        rest = [a for a in self.addresses if a != source]
+        self.addresses = [source, *rest][:ADDRESSES_EACH]
+        return not known
+
+
+@dataclass(slots=True)
+class Seed:
+    """An address at which nobody has answered yet."""
+
+    try_at: Instant
+    pause: Span = FIRST_PAUSE
+    tries: int = 0
+    configured: bool = False
+
+
+def digest(words: Iterable[object]) -> int:
+    """Return 64 bits that are equal for equal words: to compare configurations."""
+    text = "\0".join(str(word) for word in words)
+    return int.from_bytes(hashlib.blake2s(text.encode(), digest_size=8).digest(), "big")
+
+
+class Membership:
+    """Peers by id, addresses yet to be tried, and the handshake that joins the two."""
+
+    def __init__(self, node: Node, nonces: Nonces) -> None:
+        self._node = node
+        self._nonces = nonces
+        self.peers: dict[NodeId, Peer] = {}
+        self._seeds: dict[Address, Seed] = {}
+        self._asked: dict[Address, Instant] = {}
+        self._configured: list[Address] = []
+        self._sweep_at: Instant | None = None
+        timing = node.timing
+        self._voters = digest(sorted(node.voters))
+        self._timing = digest((timing.heartbeat, timing.forgiven, timing.stop_timeout))
+
+    # -- questions
+
+    def members(self, now: Instant) -> Iterator[Peer]:
+        """Yield those whom a leader heartbeats, in the order in which they joined."""
+        for peer in self.peers.values():
+            if not peer.left and now - peer.heard_at <= MEMBER_FOR:
+                yield peer
+
+    def expected(self, now: Instant) -> list[NodeId]:
+        """Return the ids of those whose promise is worth waiting for."""
+        return [
+            peer.owner.id
+            for peer in self.peers.values()
+            if peer.expected
+            and peer.compatible
+            and not peer.left
+            and now - peer.heard_at <= ALIVE_FOR
+        ]
+
+    def get(self, node: NodeId) -> Peer | None:
+        """Return the peer of that id."""
+        return self.peers.get(node)
+
+    def next_deadline(self) -> Instant | None:
+        """Return when `sweep` wants to be called."""
+        return self._sweep_at
+
+    # -- datagrams
+
+    def admit(
+        self, header: Header, message: Message, source: Address, now: Instant, out: list[Action]
+    ) -> bool:
+        """Return whether ``message`` may change anything; answer HELLOs on the way."""
+        peer = self.peers.get(header.sender.id)
+        known = peer is not None and peer.owner == header.sender
+        if peer is not None and known:
+            if not peer.window.accept(header.counter):
+                return False
+            self._note_heard(peer, header, source, now, out)
+        if isinstance(message, Hello):
+            self._on_hello(header, message, source, now, out)
+            return True
+        if isinstance(message, Release):
+            return True
+        if not known:
+            self._ask(source, header.sender, now, out)
+            return False
+        return peer is not None and peer.compatible
+
+    def _note_heard(
+        self, peer: Peer, header: Header, source: Address, now: Instant, out: list[Action]
+    ) -> None:
+        returned = peer.left
+        peer.expected = True
+        peer.priority = header.priority
+        moved = peer.heard(source, now)
+        self._seeds.pop(source, None)
+        if moved or returned:
+            out.append(MembersChanged())
+
+    def _ask(self, source: Address, sender: Owner, now: Instant, out: list[Action]) -> None:
+        """An incarnation that is not verified speaks: ask it, at most once per 50 ms."""
+        last = self._asked.get(source)
+        if last is not None and now - last < CHALLENGE_EVERY:
+            return
+        if len(self._asked) >= MAX_SEEDS:
+            self._asked.clear()
+        self._asked[source] = now
+        out.append(Send(self._hello(now, sender), sender.id, source))
+
+    def _on_hello(
+        self, header: Header, hello: Hello, source: Address, now: Instant, out: list[Action]
+    ) -> None:
+        verified = self._nonces.is_fresh(hello.echo, now)
+        joined = verified and self._verify(header, hello, source, now, out)
+        if hello.nonce != NO_NONCE:
+            ask_back = not self._is_verified(header.sender)
+            out.append(
+                Send(
+                    self._hello(
+                        now,
+                        header.sender,
+                        ack=True,
+                        echo=hello.nonce,
+                        ask=ask_back,
+                        gossip=verified,
+                    ),
+                    header.sender.id,
+                    source,
+                )
+            )
+        elif joined:
+            out.append(
+                Send(
+                    self._hello(now, header.sender, ack=True, ask=False, gossip=True),
+                    header.sender.id,
+                    source,
+                )
+            )
+        if verified or self._is_verified(header.sender):
+            for _, address in hello.members:
+                self.suggest(address, now)
+
+    def _is_verified(self, owner: Owner) -> bool:
+        peer = self.peers.get(owner.id)
+        return peer is not None and peer.owner == owner
+
+    def _verify(
+        self, header: Header, hello: Hello, source: Address, now: Instant, out: list[Action]
+    ) -> bool:
+        """The sender has answered a nonce: accept its incarnation. Return whether it is new."""
+        peer = self.peers.get(header.sender.id)
+        if peer is not None and peer.owner != header.sender:
+            older = header.sender.incarnation < peer.owner.incarnation
+            if older and now - peer.heard_at <= self._node.timing.patience:
+                return False
+        if peer is None and len(self.peers) >= MAX_PEERS:
+            return False
+        new = peer is None or peer.owner != header.sender
+        compatible = self._is_compatible(hello)
+        if peer is None or new:
+            addresses = [source]
+            if peer is not None:
+                addresses += [a for a in peer.addresses if a != source][: ADDRESSES_EACH - 1]
+            peer = Peer(
+                header.sender,
+                hello.name,
+                header.priority,
+                hello.witness,
+                compatible,
+                addresses,
+                now,
+            )
+            peer.window.accept(header.counter)
+            self.peers[header.sender.id] = peer
+            self._announce(peer, out)
+        peer.name, peer.witness, peer.compatible = hello.name, hello.witness, compatible
+        peer.heard(source, now)
+        self._seeds.pop(source, None)
+        self._wake_by(peer.hello_at)
+        return new
+
+    def _is_compatible(self, hello: Hello) -> bool:
+        """Voters must agree on who votes: two different lists have disjoint majorities."""
+        if hello.quorum != self._node.quorum:
+            return False
+        return not hello.quorum or hello.voters_digest == self._voters
+
+    def _announce(self, peer: Peer, out: list[Action]) -> None:
+        out.append(MembersChanged())
+        where = f"{peer.name} at {peer.address[0]}:{peer.address[1]}"
+        out.append(Note("member-joined", f"member {where}", peer.owner))
+        if not peer.compatible:
+            out.append(
+                Note(
+                    "member-differs",
+                    f"{where} has other `voters`: it is neither followed nor counted; "
+                    "give every member the same list",
+                    peer.owner,
+                )
+            )
+
+    def _hello(
+        self,
+        now: Instant,
+        to: Owner | None = None,
+        *,
+        ack: bool = False,
+        ask: bool = True,
+        echo: int = NO_NONCE,
+        gossip: bool = False,
+    ) -> Hello:
+        seen = 0
+        if to is not None and (peer := self.peers.get(to.id)):
+            seen = peer.owner.incarnation if peer.owner.incarnation > to.incarnation else 0
+        node = self._node
+        return Hello(
+            ack=ack,
+            nonce=self._nonces.issue(now) if ask else NO_NONCE,
+            echo=echo,
+            seen=seen,
+            name=node.name,
+            quorum=node.quorum,
+            voters_digest=self._voters,
+            timing_digest=self._timing,
+            witness=node.witness,
+            members=self._gossip(now, to) if gossip else (),
+        )
+
+    def _gossip(self, now: Instant, to: Owner | None) -> tuple[tuple[NodeId, Address], ...]:
+        others = [p for p in self.members(now) if to is None or p.owner.id != to.id]
+        others.sort(key=lambda p: (-p.heard_at, p.owner.id))
+        return tuple((p.owner.id, p.address) for p in others[:GOSSIP_LIMIT])
+
+    # -- departures
+
+    def resigned(self, owner: Owner) -> None:
+        """Its RELEASE came, or its lock ran out: do not wait for its promise."""
+        peer = self.peers.get(owner.id)
+        if peer is not None and peer.owner == owner:
+            peer.expected = False
+
+    def departed(self, owner: Owner, out: list[Action]) -> None:
+        """It said goodbye."""
+        peer = self.peers.get(owner.id)
+        if peer is not None and peer.owner == owner and not peer.left:
+            peer.left = True
+            peer.expected = False
+            out.append(MembersChanged())
+            out.append(Note("member-left", f"member {peer.name} left", owner))
+
+    # -- addresses
+
+    def suggest(self, address: Address, now: Instant, *, configured: bool = False) -> None:
+        """Take up an address to be tried, unless somebody is known there."""
+        if configured and address not in self._configured:
+            self._configured.append(address)
+        if self._is_served(address, now):
+            return
+        seed = self._seeds.get(address)
+        if seed is None:
+            if len(self._seeds) >= MAX_SEEDS:
+                return
+            self._seeds[address] = Seed(now, configured=configured)
+            self._wake_by(now)
+
+    def _is_served(self, address: Address, now: Instant) -> bool:
+        return any(
+            address in p.addresses and now - p.heard_at <= ALIVE_FOR for p in self.peers.values()
+        )
+
+    def greet(self, now: Instant, out: list[Action]) -> None:
+        """Send HELLO to every address at once (the start)."""
+        for seed in self._seeds.values():
+            seed.try_at = now
+        self._wake_by(now)
+        self.sweep(now, out)
+
+    def sweep(self, now: Instant, out: list[Action]) -> None:
+        """Send the HELLOs that are due, and forget who was silent for a day."""
+        for address in [a for a, s in self._seeds.items() if s.try_at <= now]:
+            self._try(address, now, out)
+        for peer in list(self.peers.values()):
+            if peer.hello_at <= now:
+                self._remind(peer, now, out)
+        times = [s.try_at for s in self._seeds.values()]
+        times += [p.hello_at for p in self.peers.values()]
+        self._sweep_at = min(times, default=None)
+
+    def _try(self, address: Address, now: Instant, out: list[Action]) -> None:
+        seed = self._seeds[address]
+        seed.tries += 1
+        if seed.tries > SEED_TRIES and not seed.configured:
+            del self._seeds[address]  # whoever suggested it will suggest it again
+            return
+        out.append(Send(self._hello(now), ANYBODY, address))
+        seed.try_at = now + seed.pause
+        seed.pause = min(seed.pause * 2, KEEPALIVE)
+
+    def _remind(self, peer: Peer, now: Instant, out: list[Action]) -> None:
+        if now - peer.heard_at > FORGOTTEN_AFTER:
+            del self.peers[peer.owner.id]
+            out.append(MembersChanged())
+            for address in peer.addresses:
+                if address in self._configured:
+                    self.suggest(address, now, configured=True)
+            return
+        for address in peer.addresses:
+            out.append(Send(self._hello(now, peer.owner), peer.owner.id, address))
+        # One HELLO may be lost: the first pause is short, so that ALIVE_FOR is not missed by it.
+        peer.pause = min(peer.pause * 2, KEEPALIVE) if peer.pause else 2 * NANOSECONDS
+        peer.hello_at = now + peer.pause
+
+    def _wake_by(self, at: Instant) -> None:
+        if self._sweep_at is None or at < self._sweep_at:
+            self._sweep_at = at

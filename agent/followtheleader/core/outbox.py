@@ -1,0 +1,40 @@
+"""The outbox: collects the actions of one step, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from followtheleader.core.actions import Action, Note, Send
+from followtheleader.core.membership import Peer
+from followtheleader.core.messages import Message
+from followtheleader.core.types import Instant, Owner
+
+
+class Outbox:
+    """The actions of the current step, and its instant."""
+
+    def __init__(self, now: Instant) -> None:
+        self.now = now
+        self.actions: list[Action] = []
+
+    def begin(self, now: Instant) -> None:
+        """Start a new step."""
+        self.now = now
+        self.actions = []
+
+    def add(self, action: Action) -> None:
+        """Append an order."""
+        self.actions.append(action)
+
+    def send(self, message: Message, peer: Peer) -> None:
+        """Send to where the peer was heard last."""
+        self.actions.append(Send(message, peer.owner.id, peer.address))
+
+    def broadcast(self, message: Message, peers: Iterable[Peer]) -> None:
+        """Send the same message to each of ``peers``."""
+        for peer in peers:
+            self.send(message, peer)
+
+    def note(self, kind: str, text: str, peer: Owner | None = None) -> None:
+        """Leave a line for the log."""
+        self.actions.append(Note(kind, text, peer))

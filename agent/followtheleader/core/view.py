@@ -1,0 +1,47 @@
+"""What the election shows of itself: a snapshot for ``state.json``, status and the simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Owner, Role, Term
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """Another member. ``heard_at`` None: never heard in this life, or it said goodbye."""
+
+    id: NodeId
+    owner: Owner
+    name: str
+    address: Address
+    priority: int
+    witness: bool
+    voter: bool
+    heard_at: Instant | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The election at one instant. ``deadline``: the lease's end while leading, else None.
+
+    ``valid_leader``: this node leads and its lease has not run out; ``leaving``: it still renews
+    but its job is ending (publicly a follower). ``support``: voters (open group: members) that
+    acknowledged within A; ``needed``: M. ``lock_owner``/``lock_until``: what the acceptor holds.
+    """
+
+    owner: Owner
+    role: Role
+    term: Term
+    token: Term
+    leader: LeaderInfo | None
+    deadline: Instant | None
+    valid_leader: bool
+    leaving: bool
+    support: int
+    needed: int
+    quarantined: bool
+    max_term: Term
+    lock_owner: Owner | None
+    lock_until: Instant | None
+    members: tuple[MemberView, ...]
