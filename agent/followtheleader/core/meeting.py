@@ -1,48 +1,89 @@
-"""When two leaders of an open group meet: who has proved what.
+"""Open groups: when two leaders meet, and how to follow a leader that one cannot hear.
 
 Promise: nobody yields to a ghost. A heartbeat may be a second old and its sender dead since, so a
-leader compares ranks only with one that carries its own fresh nonce; and it believes a holder's word
-about a third node only if that node's heartbeats are seen to advance between two reports.
+leader compares ranks only with one that carries its own fresh nonce; and it believes a holder's
+word about a third node only if that node's heartbeats are seen to advance between two reports.
 
 A heartbeat without the nonce is answered by CHALLENGE, at most once per peer in 50 ms: without that
 bound the two would answer each other for ever.
+
+*Hearsay* is a lock that rests on a holder's word. It is short, it is renewed only by news, and it
+is never passed on as one's own.
 """
 
 from __future__ import annotations
 
+from followtheleader.core.acceptor import Lock
+from followtheleader.core.context import Context
 from followtheleader.core.membership import CHALLENGE_EVERY, Peer
-from followtheleader.core.messages import Busy, Challenge, Heartbeat
-from followtheleader.core.node import Node
-from followtheleader.core.nonces import Nonces
-from followtheleader.core.outbox import Outbox
-from followtheleader.core.types import Owner, Term
+from followtheleader.core.messages import Ask, Busy, Challenge, Heartbeat
+from followtheleader.core.proposer import Proposer
+from followtheleader.core.types import Instant, LeaderInfo, Owner, Rank, Role, Term
 
 REPORTS_LIMIT = 64
 
 
 class Meeting:
-    """What a leader knows of other leaders."""
+    """What this node knows of leaders that it does not follow directly."""
 
-    def __init__(self, node: Node, nonces: Nonces, out: Outbox) -> None:
-        self._node = node
-        self._nonces = nonces
-        self._out = out
+    def __init__(self, context: Context, proposer: Proposer) -> None:
+        self._c = context
+        self._proposer = proposer
         self._reports: dict[Owner, tuple[Term, int]] = {}
+        self.ask_at: Instant | None = None
 
-    def begin(self) -> None:
-        """A new tenure: earlier reports prove nothing."""
-        self._reports.clear()
+    # -- leader meets leader
 
-    def is_proven(self, beat: Heartbeat, peer: Peer, own: Heartbeat) -> bool:
-        """Does ``beat`` carry our fresh nonce? If not, challenge its sender."""
-        if self._nonces.is_fresh(beat.echo, self._out.now):
+    def must_yield(self, peer: Peer, beat: Heartbeat) -> bool:
+        """We lead, and so says ``peer``. Has it proved to be alive, and does it rank higher?
+
+        If we rank higher, raise our term above its, so that all that followed it accept ours.
+        """
+        c, proposer = self._c, self._proposer
+        if not self._is_proven(peer, beat):
+            return False
+        theirs = Rank(beat.support, -beat.tenure, peer.priority, peer.owner.id)
+        if theirs > proposer.rank:
             return True
-        if self._out.now - peer.challenged_at >= CHALLENGE_EVERY:
-            peer.challenged_at = self._out.now
-            self._out.send(Challenge(self._nonces.issue(self._out.now), own), peer)
+        if beat.term >= proposer.as_leader().term:
+            proposer.raise_term(beat.term)
+        else:
+            c.out.send(proposer.heartbeat(), peer)
         return False
 
-    def is_advancing(self, busy: Busy) -> bool:
+    def _is_proven(self, peer: Peer, beat: Heartbeat) -> bool:
+        c = self._c
+        now = c.out.now
+        if c.nonces.is_fresh(beat.echo, now):
+            return True
+        if now - peer.challenged_at >= CHALLENGE_EVERY:
+            peer.challenged_at = now
+            c.out.send(Challenge(c.nonces.issue(now), self._proposer.heartbeat()), peer)
+        return False
+
+    # -- hearsay
+
+    def on_busy(self, busy: Busy) -> LeaderInfo | None:
+        """A holder of a direct lock names its leader; return whom to follow by its word."""
+        c, proposer = self._c, self._proposer
+        if c.acceptor.has_given_up(busy.leader, busy.term):
+            return None
+        if busy.address is not None:
+            c.membership.suggest(busy.address, c.out.now)
+        if proposer.leading and proposer.lease is not None:
+            fresh = proposer.lease.sent_at(busy.echo) is not None
+            if fresh and self._is_advancing(busy) and busy.rank > proposer.rank:
+                proposer.yield_to(self._describe(busy))
+                return self._believe(busy)
+        elif proposer.claim is not None:
+            if busy.echo == proposer.claim.term:
+                proposer.withdraw(0)
+                return self._believe(busy)
+        elif c.nonces.is_fresh(busy.echo, c.out.now):
+            return self._renew_belief(busy)
+        return None
+
+    def _is_advancing(self, busy: Busy) -> bool:
         """Has the reported leader's heartbeat advanced since an earlier report?"""
         newest = (busy.term, busy.seq)
         earlier = self._reports.get(busy.leader)
@@ -51,3 +92,54 @@ class Meeting:
         if earlier is None or newest > earlier:
             self._reports[busy.leader] = newest
         return earlier is not None and newest > earlier
+
+    def _describe(self, busy: Busy) -> LeaderInfo:
+        leader = self._c.membership.peers.get(busy.leader.id)
+        known = leader is not None and leader.owner == busy.leader
+        name = leader.name if leader is not None and known else f"{busy.leader.id:016x}"
+        return LeaderInfo(busy.leader, name, busy.address, busy.term, False)
+
+    def _believe(self, busy: Busy) -> LeaderInfo | None:
+        c = self._c
+        now = c.out.now
+        if c.acceptor.lock(now) is not None:
+            return None
+        c.acceptor.take(
+            Lock(
+                owner=busy.leader,
+                term=busy.term,
+                seq=busy.seq,
+                until=self._until(busy),
+                rank=busy.rank,
+                heartbeat=c.node.timing.heartbeat,
+                direct=False,
+            )
+        )
+        self.ask_at = now
+        return self._describe(busy)
+
+    def _until(self, busy: Busy) -> Instant:
+        return self._c.out.now + min(busy.remaining, self._c.node.timing.patience)
+
+    def _renew_belief(self, busy: Busy) -> LeaderInfo | None:
+        c = self._c
+        lock = c.acceptor.foreign(c.out.now)
+        if lock is None:
+            return self._believe(busy) if c.roles.role is Role.CANDIDATE else None
+        newer = (busy.term, busy.seq) > (lock.term, lock.seq)
+        if not lock.direct and lock.owner == busy.leader and newer:
+            lock.term, lock.seq, lock.until = busy.term, busy.seq, self._until(busy)
+        return None
+
+    def wake(self) -> None:
+        """Following by hearsay: ask everybody every H who leads."""
+        c = self._c
+        now = c.out.now
+        if self.ask_at is None or now < self.ask_at:
+            return
+        lock = c.acceptor.foreign(now)
+        if lock is None or lock.direct:
+            self.ask_at = None
+            return
+        self.ask_at = now + c.node.timing.heartbeat
+        c.out.broadcast(Ask(c.nonces.issue(now)), c.membership.members(now))

@@ -334,7 +334,7 @@ class Membership:
         """Take up an address to be tried, unless somebody is known there."""
         if configured and address not in self._configured:
             self._configured.append(address)
-        if self._is_served(address, now):
+        if not _is_unicast(address) or self._is_served(address, now):
             return
         seed = self._seeds.get(address)
         if seed is None:
@@ -393,3 +393,12 @@ class Membership:
     def _wake_by(self, at: Instant) -> None:
         if self._sweep_at is None or at < self._sweep_at:
             self._sweep_at = at
+
+
+def _is_unicast(address: Address) -> bool:
+    """Gossip and mDNS can be forged: never be led to speak to a whole network."""
+    host, port = address
+    first = host.split(".", 1)[0]
+    if not 0 < port < 65536 or host in ("0.0.0.0", "::"):
+        return False
+    return not (host.lower().startswith("ff") or (first.isdigit() and int(first) >= 224))

@@ -128,7 +128,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """I stopped acting: every lock of mine up to ``term`` is free. ``successor`` 0: nobody named."""
+    """I stopped acting: my locks up to ``term`` are free. ``successor`` 0: nobody is named."""
 
     term: Term
     successor: NodeId = 0

@@ -49,10 +49,10 @@ class Node:
 class Memory:
     """What the disk remembered at the start.
 
-    ``floor`` None: there is no floor file (a first start, or a lost disk). ``max_lock``: the longest
-    lock ever granted. ``clean_until``: after a clean stop, the instant at which the last granted
-    lock ends (0: none was live); None: the stop was not clean. ``writable`` False: nothing can be
-    persisted; a quorum node then neither claims nor votes.
+    ``floor`` None: there is no floor file (a first start, or a lost disk). ``max_lock``: the
+    longest lock ever granted. ``clean_until``: after a clean stop, the instant at which the last
+    granted lock ends (0: none was live); None: the stop was not clean. ``writable`` False: nothing
+    can be persisted; a quorum node then neither claims nor votes.
     """
 
     floor: Term | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from followtheleader.core.membership import Peer
+from followtheleader.core.node import Node
 from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Owner, Role, Term
 
 
@@ -45,3 +47,17 @@ class View:
     lock_owner: Owner | None
     lock_until: Instant | None
     members: tuple[MemberView, ...]
+
+
+def member_view(peer: Peer, node: Node) -> MemberView:
+    """Describe ``peer`` as ``node`` sees it."""
+    return MemberView(
+        id=peer.owner.id,
+        owner=peer.owner,
+        name=peer.name,
+        address=peer.address,
+        priority=peer.priority,
+        witness=peer.witness,
+        voter=peer.name in node.voters,
+        heard_at=None if peer.left else peer.heard_at,
+    )

@@ -1,0 +1,159 @@
+"""What the parts of an election share: the outbox, the members, the acceptor, the agenda, the disk.
+
+`Agenda` says when the next election is due, and knows every reason to wait; `Disk` sees to it that
+what must not be forgotten is ordered to be written before it is spoken.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from followtheleader.core.acceptor import Acceptor
+from followtheleader.core.actions import Persist
+from followtheleader.core.membership import Membership
+from followtheleader.core.node import Memory, Node
+from followtheleader.core.nonces import Nonces
+from followtheleader.core.outbox import Outbox
+from followtheleader.core.roles import Roles
+from followtheleader.core.types import MS, NANOSECONDS, Instant, Span, Term
+
+DOUBT_FOR = 10
+"""After a late timer: patient for this many A."""
+RETRY_DISK_AFTER: Span = 10 * NANOSECONDS
+
+
+class Agenda:
+    """When this node may speak, and when it will claim next.
+
+    ``election_at`` None: no claim is planned.
+    """
+
+    def __init__(self, node: Node, memory: Memory, rng: random.Random, out: Outbox) -> None:
+        self._node = node
+        self._rng = rng
+        self._out = out
+        self.started_at = out.now
+        self.quarantine_until = out.now + _quarantine(node, memory, out.now)
+        self.sit_out_until = out.now
+        self.stopping = False
+        self.election_at: Instant | None = None
+        self._doubt_until = out.now
+
+    @property
+    def silent(self) -> bool:
+        """In quarantine nothing is promised or acknowledged."""
+        return self._node.quorum and self._out.now < self.quarantine_until
+
+    def skew(self) -> Span:
+        """Return a random span below SK, so that two nodes seldom claim at once."""
+        return self._rng.randrange(max(self._node.timing.skew, 1))
+
+    def elect_after(self, delay: Span) -> None:
+        """Plan a claim, not before every reason to wait has passed."""
+        if not self._node.may_lead or self.stopping:
+            return
+        now, timing = self._out.now, self._node.timing
+        if now < self._doubt_until:
+            delay += timing.heartbeat
+        self.election_at = max(
+            now + delay,
+            self.sit_out_until,
+            self.quarantine_until,
+            self.started_at + timing.listening,
+        )
+
+    def sit_out(self, span: Span) -> None:
+        """Do not claim for ``span``."""
+        self.sit_out_until = max(self.sit_out_until, self._out.now + span)
+
+    def doubt(self, late: Span) -> None:
+        """We were ``late``, so others may seem silent who are not (after Lifeguard)."""
+        now, timing = self._out.now, self._node.timing
+        if self.election_at is not None:
+            forgiven = min(late, timing.patience)
+            self.election_at = max(self.election_at, now + self.skew() + forgiven)
+        if now >= self._doubt_until:
+            self._out.note("late", f"this process ran {late // MS} ms late")
+        self._doubt_until = now + DOUBT_FOR * timing.patience
+
+
+def _quarantine(node: Node, memory: Memory, now: Instant) -> Span:
+    """How long a restarted voter is silent: as long as a lock that it forgot may live."""
+    if not node.quorum:
+        return 0
+    longest = max(node.timing.lock, memory.max_lock)
+    if memory.clean_until is None:
+        return longest
+    # A clean stop left the end of its last lock. After a reboot that instant of the earlier boot
+    # is still an upper bound, because at least `now` has passed since.
+    return min(max(memory.clean_until - now, 0), longest)
+
+
+class Disk:
+    """The floor of the terms and the longest lock: on disk before they are spoken."""
+
+    def __init__(self, node: Node, memory: Memory, acceptor: Acceptor, out: Outbox) -> None:
+        self._node = node
+        self._acceptor = acceptor
+        self._out = out
+        known = (memory.floor or 0, memory.max_lock)
+        self._written: tuple[Term, Span] = known if memory.writable else (-1, -1)
+        self._retry_at = out.now
+        self.used_term: Term = memory.floor or 0
+        self.has_floor = memory.floor is not None
+        self.writable = memory.writable
+
+    @property
+    def may_vote(self) -> bool:
+        """A quorum node that cannot remember neither claims nor votes."""
+        return self.writable or not self._node.quorum or self._out.now >= self._retry_at
+
+    def persist(self) -> None:
+        """Order what has changed to be written before the next action."""
+        wanted = (max(self.used_term, self._acceptor.max_term), self._acceptor.max_lock)
+        if wanted == self._written:
+            return
+        self._written = wanted
+        self.writable = True
+        self._out.add(Persist(*wanted, required=self._node.quorum))
+
+    def failed(self) -> None:
+        """What was ordered last is not on disk."""
+        self._written = (-1, -1)
+        self.writable = False
+        self._retry_at = self._out.now + RETRY_DISK_AFTER
+
+
+@dataclass(slots=True)
+class Context:
+    """The parts, by name."""
+
+    node: Node
+    out: Outbox
+    nonces: Nonces
+    membership: Membership
+    acceptor: Acceptor
+    roles: Roles
+    agenda: Agenda
+    disk: Disk
+
+    @classmethod
+    def create(
+        cls, node: Node, memory: Memory, rng: random.Random, now: Instant, *, job_running: bool
+    ) -> Context:
+        """Wire the parts of one incarnation together."""
+        out = Outbox(now)
+        nonces = Nonces(rng, node.timing.patience)
+        acceptor = Acceptor(node.owner, quorum=node.quorum, max_term=memory.floor or 0)
+        acceptor.max_lock = memory.max_lock
+        return cls(
+            node=node,
+            out=out,
+            nonces=nonces,
+            membership=Membership(node, nonces),
+            acceptor=acceptor,
+            roles=Roles(out, job_running=job_running),
+            agenda=Agenda(node, memory, rng, out),
+            disk=Disk(node, memory, acceptor, out),
+        )

@@ -1,0 +1,375 @@
+"""Each message's fields: `pack` for what we say, `parse` for what others say.
+
+What is packed parses to the same message, but for three things that have one form on the wire:
+spans are rounded *up* to whole microseconds (a lock that lasts a microsecond longer is safe, a
+shorter one is not), an IPv4 address mapped into IPv6 comes back as IPv4, and an IPv6 scope is left
+out, because it means nothing on another host.
+
+`parse` trusts nobody: it never raises, and no number passes that could not be sent on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from struct import Struct
+from typing import assert_never
+
+from followtheleader.core.messages import (
+    Ack,
+    Ask,
+    Busy,
+    Bye,
+    Challenge,
+    Heartbeat,
+    Hello,
+    Message,
+    Nack,
+    Prepare,
+    Promise,
+    Refute,
+    Release,
+)
+from followtheleader.core.types import MAX_TERM, MS, NANOSECONDS, Address, Owner, Rank, Span
+from followtheleader.errors import InvariantBroken, ensure
+from followtheleader.wire.layout import HEADER, HELLO_SIZE, TAG_SIZE, Fault, Type
+
+MIN_HEARTBEAT: Span = MS
+"""A leader's H may not be below this: its followers take their own pace from it."""
+MAX_SPAN: Span = 1500 * NANOSECONDS
+"""No H, T or B may be above this: a lock made of them must still fit into the 32 bits of BUSY."""
+MAX_MEMBERS = 32
+"""So many members find room in a greeting beside the longest name."""
+
+_MICROSECOND: Span = 1_000
+_MAX_U32 = 2**32 - 1
+_NAME = re.compile(rb"[A-Za-z0-9._-]{1,63}")
+_MAPPED = bytes(10) + b"\xff\xff"
+
+_HELLO = Struct(">QQQQQBBBBB")
+_MEMBER = Struct(">Q16sH")
+_PREPARE = Struct(">QBQQQ")
+_TERM = Struct(">Q")
+_NACK = Struct(">QQB")
+_BUSY = Struct(">QQQB16sHQQIHQBQ")
+_HEARTBEAT = Struct(">QQQHBIIIQ")
+_ACK = Struct(">QQ")
+_NONCE = Struct(">Q")
+_RELEASE = Struct(">QQ")
+_REFUTE = Struct(">QQQ")
+_NOTHING = Struct(">")
+
+# Bits of the flag byte of a body; bits that are not known are ignored.
+_QUORUM, _WITNESS = 1, 2
+_AFTER = 1
+_CONTENDED = 1
+_ADDRESS = 1
+_ESTABLISHED = 1
+
+
+def pack(message: Message) -> tuple[Type, bytes]:
+    """Return a message's type and body. A value that no member may send is ``InvariantBroken``.
+
+    ``struct.error`` if a number does not fit its field.
+    """
+    match message:
+        case Heartbeat():
+            return Type.HEARTBEAT, _pack_heartbeat(message)
+        case Ack(term, seq):
+            return Type.ACK, _ACK.pack(_number(term), _number(seq))
+        case Hello():
+            return (Type.HELLO_ACK if message.ack else Type.HELLO), _pack_hello(message)
+        case Prepare():
+            return Type.PREPARE, _pack_prepare(message)
+        case Promise(term):
+            return Type.PROMISE, _TERM.pack(_number(term))
+        case Nack(term, max_term, contended):
+            flags = _CONTENDED if contended else 0
+            return Type.NACK, _NACK.pack(_number(term), _number(max_term), flags)
+        case Busy():
+            return Type.BUSY, _pack_busy(message)
+        case Challenge(nonce, heartbeat):
+            return Type.CHALLENGE, _NONCE.pack(nonce) + _pack_heartbeat(heartbeat)
+        case Release(term, successor):
+            return Type.RELEASE, _RELEASE.pack(_number(term), successor)
+        case Refute(old, term):
+            return Type.REFUTE, _REFUTE.pack(*_owner(old), _number(term))
+        case Ask(nonce):
+            return Type.ASK, _NONCE.pack(nonce)
+        case Bye():
+            return Type.BYE, _NOTHING.pack()
+        case _:
+            assert_never(message)
+
+
+def parse(kind: int, body: bytes) -> Message | Fault:
+    """Return the message of type ``kind``, or TYPE, BODY or RANGE. More bytes than needed are
+    ignored: a newer member may have more to say."""
+    shape = _SHAPES.get(kind)
+    if shape is None:
+        return Fault.TYPE
+    least, parser = shape
+    if len(body) < least:
+        return Fault.BODY
+    return parser(body)
+
+
+def _pack_hello(hello: Hello) -> bytes:
+    name = hello.name.encode()
+    ensure(_NAME.fullmatch(name) is not None, "a member's name keeps to its alphabet")
+    ensure(len(hello.members) <= MAX_MEMBERS, "a greeting tells of no more members than fit")
+    lowest, highest = hello.versions
+    ensure(lowest <= highest, "the lowest version is not above the highest")
+    flags = (_QUORUM if hello.quorum else 0) | (_WITNESS if hello.witness else 0)
+    fixed = _HELLO.pack(
+        hello.nonce,
+        hello.echo,
+        _number(hello.seen),
+        hello.voters_digest,
+        hello.timing_digest,
+        lowest,
+        highest,
+        flags,
+        len(name),
+        len(hello.members),
+    )
+    members = [_MEMBER.pack(_id(member), *_pack_address(at)) for member, at in hello.members]
+    body = b"".join((fixed, name, *members))
+    return body.ljust(HELLO_SIZE - HEADER.size - TAG_SIZE, b"\0")
+
+
+def _parse_hello(body: bytes, ack: bool) -> Hello | Fault:
+    nonce, echo, seen, voters, timing, lowest, highest, flags, name_size, count = (
+        _HELLO.unpack_from(body)
+    )
+    start = _HELLO.size + name_size
+    end = start + count * _MEMBER.size
+    name = body[_HELLO.size : start]
+    if len(body) < end or count > MAX_MEMBERS:
+        return Fault.BODY
+    if lowest > highest or not _NAME.fullmatch(name):
+        return Fault.BODY
+    if seen >= MAX_TERM:
+        return Fault.RANGE
+    members = tuple(
+        (member, _parse_address(raw, port))
+        for member, raw, port in _MEMBER.iter_unpack(body[start:end])
+    )
+    if any(member == 0 for member, _ in members):
+        return Fault.BODY
+    return Hello(
+        ack=ack,
+        nonce=nonce,
+        echo=echo,
+        seen=seen,
+        name=name.decode("ascii"),
+        quorum=bool(flags & _QUORUM),
+        voters_digest=voters,
+        timing_digest=timing,
+        witness=bool(flags & _WITNESS),
+        versions=(lowest, highest),
+        members=members,
+    )
+
+
+def _parse_first_hello(body: bytes) -> Hello | Fault:
+    return _parse_hello(body, ack=False)
+
+
+def _parse_hello_ack(body: bytes) -> Hello | Fault:
+    return _parse_hello(body, ack=True)
+
+
+def _pack_prepare(prepare: Prepare) -> bytes:
+    if prepare.after is None:
+        return _PREPARE.pack(_number(prepare.term), 0, 0, 0, 0)
+    owner, term = prepare.after
+    return _PREPARE.pack(_number(prepare.term), _AFTER, *_owner(owner), _number(term))
+
+
+def _parse_prepare(body: bytes) -> Prepare | Fault:
+    term, flags, after_id, after_incarnation, after_term = _PREPARE.unpack_from(body)
+    if term >= MAX_TERM:
+        return Fault.RANGE
+    if not flags & _AFTER:
+        return Prepare(term)
+    if after_incarnation >= MAX_TERM or after_term >= MAX_TERM:
+        return Fault.RANGE
+    if after_id == 0:
+        return Fault.BODY
+    return Prepare(term, (Owner(after_id, after_incarnation), after_term))
+
+
+def _parse_promise(body: bytes) -> Promise | Fault:
+    (term,) = _TERM.unpack_from(body)
+    return Promise(term) if term < MAX_TERM else Fault.RANGE
+
+
+def _parse_nack(body: bytes) -> Nack | Fault:
+    term, max_term, flags = _NACK.unpack_from(body)
+    if term >= MAX_TERM or max_term >= MAX_TERM:
+        return Fault.RANGE
+    return Nack(term, max_term, bool(flags & _CONTENDED))
+
+
+def _pack_busy(busy: Busy) -> bytes:
+    raw, port = (bytes(16), 0) if busy.address is None else _pack_address(busy.address)
+    return _BUSY.pack(
+        busy.echo,
+        *_owner(busy.leader),
+        0 if busy.address is None else _ADDRESS,
+        raw,
+        port,
+        _number(busy.term),
+        _number(busy.seq),
+        _micros(busy.remaining, _MAX_U32 * _MICROSECOND),
+        busy.rank.support,
+        _number(-busy.rank.seniority),
+        busy.rank.priority,
+        busy.rank.id,
+    )
+
+
+def _parse_busy(body: bytes) -> Busy | Fault:
+    echo, leader, incarnation, flags, raw, port, term, seq, remaining, *rank = _BUSY.unpack_from(
+        body
+    )
+    support, tenure, priority, rank_id = rank
+    if max(incarnation, term, seq, tenure) >= MAX_TERM:
+        return Fault.RANGE
+    if leader == 0:
+        return Fault.BODY
+    return Busy(
+        echo=echo,
+        leader=Owner(leader, incarnation),
+        address=_parse_address(raw, port) if flags & _ADDRESS else None,
+        term=term,
+        seq=seq,
+        remaining=remaining * _MICROSECOND,
+        rank=Rank(support, -tenure, priority, rank_id),
+    )
+
+
+def _pack_heartbeat(heartbeat: Heartbeat) -> bytes:
+    ensure(heartbeat.heartbeat >= MIN_HEARTBEAT, "a leader's pace is one that can be followed")
+    return _HEARTBEAT.pack(
+        _number(heartbeat.term),
+        _number(heartbeat.seq),
+        _number(heartbeat.tenure),
+        heartbeat.support,
+        _ESTABLISHED if heartbeat.established else 0,
+        _micros(heartbeat.heartbeat, MAX_SPAN),
+        _micros(heartbeat.lease, MAX_SPAN),
+        _micros(heartbeat.stop_timeout, MAX_SPAN),
+        heartbeat.echo,
+    )
+
+
+def _parse_heartbeat(body: bytes, offset: int = 0) -> Heartbeat | Fault:
+    term, seq, tenure, support, flags, interval, lease, stop_timeout, echo = _HEARTBEAT.unpack_from(
+        body, offset
+    )
+    interval, lease, stop_timeout = (
+        interval * _MICROSECOND,
+        lease * _MICROSECOND,
+        stop_timeout * _MICROSECOND,
+    )
+    if max(term, seq, tenure) >= MAX_TERM or max(interval, lease, stop_timeout) > MAX_SPAN:
+        return Fault.RANGE
+    if interval < MIN_HEARTBEAT:
+        return Fault.BODY
+    return Heartbeat(
+        term=term,
+        seq=seq,
+        tenure=tenure,
+        support=support,
+        established=bool(flags & _ESTABLISHED),
+        heartbeat=interval,
+        lease=lease,
+        stop_timeout=stop_timeout,
+        echo=echo,
+    )
+
+
+def _parse_ack(body: bytes) -> Ack | Fault:
+    term, seq = _ACK.unpack_from(body)
+    return Ack(term, seq) if term < MAX_TERM and seq < MAX_TERM else Fault.RANGE
+
+
+def _parse_challenge(body: bytes) -> Challenge | Fault:
+    (nonce,) = _NONCE.unpack_from(body)
+    heartbeat = _parse_heartbeat(body, _NONCE.size)
+    return heartbeat if isinstance(heartbeat, Fault) else Challenge(nonce, heartbeat)
+
+
+def _parse_release(body: bytes) -> Release | Fault:
+    term, successor = _RELEASE.unpack_from(body)
+    return Release(term, successor) if term < MAX_TERM else Fault.RANGE
+
+
+def _parse_refute(body: bytes) -> Refute | Fault:
+    old_id, incarnation, term = _REFUTE.unpack_from(body)
+    if incarnation >= MAX_TERM or term >= MAX_TERM:
+        return Fault.RANGE
+    return Refute(Owner(old_id, incarnation), term) if old_id else Fault.BODY
+
+
+def _parse_ask(body: bytes) -> Ask:
+    return Ask(*_NONCE.unpack_from(body))
+
+
+def _parse_bye(body: bytes) -> Bye:
+    return Bye()
+
+
+_SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
+    Type.HELLO: (_HELLO.size, _parse_first_hello),
+    Type.HELLO_ACK: (_HELLO.size, _parse_hello_ack),
+    Type.PREPARE: (_PREPARE.size, _parse_prepare),
+    Type.PROMISE: (_TERM.size, _parse_promise),
+    Type.NACK: (_NACK.size, _parse_nack),
+    Type.BUSY: (_BUSY.size, _parse_busy),
+    Type.HEARTBEAT: (_HEARTBEAT.size, _parse_heartbeat),
+    Type.RELEASE: (_RELEASE.size, _parse_release),
+    Type.ACK: (_ACK.size, _parse_ack),
+    Type.CHALLENGE: (_NONCE.size + _HEARTBEAT.size, _parse_challenge),
+    Type.REFUTE: (_REFUTE.size, _parse_refute),
+    Type.ASK: (_NONCE.size, _parse_ask),
+    Type.BYE: (_NOTHING.size, _parse_bye),
+}
+
+
+def _number(value: int) -> int:
+    ensure(0 <= value < MAX_TERM, "terms, sequence numbers and incarnations stay below MAX_TERM")
+    return value
+
+
+def _id(node: int) -> int:
+    ensure(node != 0, "a member's id is not 0")
+    return node
+
+
+def _owner(owner: Owner) -> tuple[int, int]:
+    return _id(owner.id), _number(owner.incarnation)
+
+
+def _micros(span: Span, most: Span) -> int:
+    ensure(0 <= span <= most, "a span fits its field")
+    return -(-span // _MICROSECOND)
+
+
+def _pack_address(address: Address) -> tuple[bytes, int]:
+    host, port = address
+    try:
+        literal = ip_address(host)
+    except ValueError as error:
+        raise InvariantBroken(f"an address is a literal: {error}") from error
+    packed = literal.packed
+    return (_MAPPED + packed if isinstance(literal, IPv4Address) else packed), port
+
+
+def _parse_address(raw: bytes, port: int) -> Address:
+    if raw.startswith(_MAPPED):
+        return str(IPv4Address(raw[len(_MAPPED) :])), port
+    return str(IPv6Address(raw)), port

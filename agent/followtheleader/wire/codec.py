@@ -1,0 +1,115 @@
+"""The codec of one election at one node: header, body and tag together.
+
+It promises that what it decodes was sealed for this election by somebody else, is meant for this
+node, and is whole; the tag is verified before a byte of the body is looked at. It does not promise
+that the datagram is new (that is the election's window against replays), nor, without a key, who
+sent it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from followtheleader.core.messages import Header, Message
+from followtheleader.core.types import ANYBODY, MAX_TERM, NodeId, Owner
+from followtheleader.errors import InvariantBroken, ensure
+from followtheleader.wire import body
+from followtheleader.wire.layout import (
+    HEADER,
+    HELLO_SIZE,
+    MAGIC,
+    MAX_DATAGRAM,
+    MIN_DATAGRAM,
+    VERSION,
+    Fault,
+    Type,
+    election_hash,
+)
+from followtheleader.wire.seal import Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A datagram that is dropped and counted.
+
+    ``header`` is there once the tag was right and the sender can be one: with OWN and another
+    incarnation than ours it shows that a second node uses our id.
+    """
+
+    reason: Fault
+    header: Header | None = None
+
+
+class Codec:
+    """Encodes and decodes the datagrams of the election ``service`` at the node with id ``me``."""
+
+    def __init__(self, service: str, me: NodeId) -> None:
+        ensure(0 < me < 2**64, "a node's id has 64 bits and is not 0")
+        self._me = me
+        self._election = election_hash(service)
+        self._seal = Seal(self._election)
+
+    def encode(self, header: Header, message: Message) -> bytes:
+        """Return the sealed datagram, at most 160 bytes (a greeting: 1,024).
+
+        ``InvariantBroken`` if a value is one that no member may send: it would be rejected.
+        """
+        sender = header.sender
+        ensure(sender.id == self._me, "a node speaks for itself only")
+        ensure(0 <= sender.incarnation < MAX_TERM, "an incarnation stays below MAX_TERM")
+        try:
+            kind, content = body.pack(message)
+            head = HEADER.pack(
+                MAGIC,
+                VERSION,
+                kind,
+                self._seal.key_id,
+                0,
+                MIN_DATAGRAM + len(content),
+                self._election,
+                *sender,
+                header.counter,
+                header.receiver,
+                header.priority,
+            )
+        except struct.error as error:
+            raise InvariantBroken(f"a number of {message!r} fits its field: {error}") from error
+        return self._seal.seal(head + content)
+
+    def decode(self, datagram: bytes) -> tuple[Header, Message] | Rejected:
+        """Return who said what, or why the datagram is dropped. Never raises."""
+        # What is cheap to see comes first: a flood of noise costs no hashing.
+        if len(datagram) < MIN_DATAGRAM:
+            return Rejected(Fault.SHORT)
+        (magic, version, kind, _, _, length, election, sender, incarnation, *rest) = (
+            HEADER.unpack_from(datagram)
+        )
+        fault = self._envelope_fault(magic, version, kind, length, election, len(datagram))
+        if fault is not None:
+            return Rejected(fault)
+        content = self._seal.open(datagram)
+        if isinstance(content, Fault):
+            return Rejected(content)
+        if sender == 0 or incarnation >= MAX_TERM:
+            return Rejected(Fault.SENDER)
+        header = Header(Owner(sender, incarnation), *rest)
+        if sender == self._me:
+            return Rejected(Fault.OWN, header)
+        if header.receiver not in (ANYBODY, self._me):
+            return Rejected(Fault.RECEIVER, header)
+        message = body.parse(kind, content[HEADER.size :])
+        return Rejected(message, header) if isinstance(message, Fault) else (header, message)
+
+    def _envelope_fault(
+        self, magic: int, version: int, kind: int, length: int, election: int, size: int
+    ) -> Fault | None:
+        if magic != MAGIC:
+            return Fault.MAGIC
+        if version != VERSION:
+            return Fault.VERSION
+        # A greeting is answered with one of full size: a shorter one must not be.
+        least = HELLO_SIZE if kind in (Type.HELLO, Type.HELLO_ACK) else MIN_DATAGRAM
+        if length != size or not least <= size <= MAX_DATAGRAM:
+            return Fault.LENGTH
+        return None if election == self._election else Fault.FOREIGN

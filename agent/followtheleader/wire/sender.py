@@ -1,0 +1,41 @@
+"""What goes out: every datagram of an incarnation has a counter of its own.
+
+Receivers drop a counter that they have seen, so it is never used twice. The last one of the
+incarnation is kept for the last will: whatever was said before, the will is newer.
+"""
+
+from __future__ import annotations
+
+from followtheleader.core.messages import Header, Message, Release
+from followtheleader.core.types import NodeId, Owner
+from followtheleader.errors import ensure
+from followtheleader.wire.codec import Codec
+
+LAST_COUNTER = 2**64 - 1
+
+
+class Sender:
+    """Makes the datagrams of ``me``. ``priority`` may be changed while it works."""
+
+    def __init__(self, codec: Codec, me: Owner, priority: int) -> None:
+        self.priority = priority
+        self._codec = codec
+        self._me = me
+        self._counter = 0
+
+    def datagram(self, message: Message, receiver: NodeId) -> bytes:
+        """Return ``message`` to ``receiver`` (0: anybody) under the next counter."""
+        self._counter += 1
+        ensure(self._counter < LAST_COUNTER, "the last counter is the will's")
+        return self._encode(message, receiver, self._counter)
+
+    def last_will(self, release: Release, receiver: NodeId) -> bytes:
+        """Return the resignation that the guardian sends when this incarnation is dead.
+
+        May be made any number of times: only one of them is ever sent to a receiver, and it is the
+        incarnation's last word.
+        """
+        return self._encode(release, receiver, LAST_COUNTER)
+
+    def _encode(self, message: Message, receiver: NodeId, counter: int) -> bytes:
+        return self._codec.encode(Header(self._me, counter, receiver, self.priority), message)
