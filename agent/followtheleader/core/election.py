@@ -144,6 +144,7 @@ class Election:
             deadline=lease.deadline if lease and leading else None,
             valid_leader=lease is not None and leading and now < lease.deadline,
             leaving=proposer.leaving is not None,
+            owes=c.roles.owes,
             support=lease.support if lease else 0,
             needed=self.node.needed,
             quarantined=c.agenda.silent,
@@ -394,7 +395,7 @@ class Election:
     def _on_refute(self, peer: Peer, refute: Refute) -> None:
         """A later incarnation says that an earlier one of its own is dead."""
         if refute.old.id == peer.owner.id and refute.old.incarnation < peer.owner.incarnation:
-            self._free(refute.old, MAX_TERM, successor=0)
+            self._free(refute.old, MAX_TERM - 1, successor=0)
 
     def _on_challenge(self, peer: Peer, challenge: Challenge) -> None:
         if self.node.quorum:

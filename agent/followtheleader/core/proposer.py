@@ -178,9 +178,9 @@ class Proposer:
         c.acceptor.promise(
             Pledge(self._me, term, now + timing.claim_patience, c.node.priority),
         )
+        c.roles.lose_leader(Reason.EXPIRED, term)
         # Disk before network: a term that a crash can forget can be spoken twice.
         c.disk.persist()
-        c.roles.lose_leader(Reason.EXPIRED, term)
         c.out.broadcast(Prepare(term, self.predecessor), c.membership.members(now))
         self._consider(self.claim)
 

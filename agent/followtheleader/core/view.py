@@ -25,11 +25,12 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """The election at one instant. ``deadline``: the lease's end while leading, else None.
+    """The election at one instant.
 
-    ``valid_leader``: this node leads and its lease has not run out; ``leaving``: it still renews
-    but its job is ending (publicly a follower). ``support``: voters (open group: members) that
-    acknowledged within A; ``needed``: M. ``lock_owner``/``lock_until``: what the acceptor holds.
+    ``deadline``: the lease's end while leading, else None. ``valid_leader``: this node leads and
+    its lease has not run out; ``leaving``: it still renews but its job is ending (publicly a
+    follower). ``owes``: a job or an on_follower of ours still runs. ``support``: other members that
+    acknowledged within A; ``needed``: M. ``lock_owner``, ``lock_until``: what the acceptor holds.
     """
 
     owner: Owner
@@ -40,6 +41,7 @@ class View:
     deadline: Instant | None
     valid_leader: bool
     leaving: bool
+    owes: bool
     support: int
     needed: int
     quarantined: bool

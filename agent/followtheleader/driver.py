@@ -1,0 +1,454 @@
+"""The asyncio shell of the election: one inbox, one step loop, performs actions.
+
+The loop one can recite: take the next event, or the core's own deadline; step; perform what the
+core ordered, in its order. Whatever is slow (hooks, mDNS, name servers) works elsewhere and comes
+back as an event. The one thing that waits here is the fsync of a term, once per election: nothing
+may be said before it.
+
+The driver knows the network and the floor on disk. What a role *means* on this host (files, hooks,
+the guardian; or the handlers of a program) is its `Observer`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from followtheleader import __version__
+from followtheleader.core import actions as do
+from followtheleader.core import events as ev
+from followtheleader.core.election import Election
+from followtheleader.core.node import Memory, Node
+from followtheleader.core.timing import Timing
+from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Owner, Role
+from followtheleader.core.view import View
+from followtheleader.errors import AddressError, StateError
+from followtheleader.host import members
+from followtheleader.host.clock import boottime, wall_ms
+from followtheleader.host.floors import Floors, next_incarnation
+from followtheleader.net.interfaces import Interface, usable
+from followtheleader.net.mdns import Announcement, Discovery
+from followtheleader.net.resolver import Resolver
+from followtheleader.net.seed import PONG, PongBudget, is_ping
+from followtheleader.net.udp import DEFAULT_PORT, Endpoint
+from followtheleader.net.watch import InterfaceWatch
+from followtheleader.wire import Codec, Rejected, Sender
+
+REMEMBER_AFTER_SECONDS = 1.0
+MOST_EVENTS_AT_ONCE = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Who takes part in which election, and where it listens. ``state_dir`` None: no memory."""
+
+    id: NodeId
+    service: str
+    name: str
+    priority: int
+    timing: Timing
+    voters: tuple[str, ...]
+    witness: bool
+    host: str
+    port: int | None
+    interfaces: tuple[str, ...]
+    mdns: bool
+    peers: tuple[tuple[str, int | None], ...]
+    state_dir: str | None
+
+
+class Observer(Protocol):
+    """What the driver tells; every method returns at once and raises nothing."""
+
+    def on_role(self, change: do.ChangeRole) -> None:
+        """The role changed. Answer with ``driver.post(Settled(change.change))`` in time."""
+
+    def on_lease(self, deadline: Instant) -> None:
+        """The lease was renewed until ``deadline``."""
+
+    def on_token(self, token: int) -> None:
+        """A new token may be handed out."""
+
+    def on_leader(self, leader: LeaderInfo) -> None:
+        """Another leader is followed."""
+
+    def on_will(self, datagrams: list[tuple[Address, bytes]]) -> None:
+        """Keep these datagrams, to be sent if this process dies."""
+
+    def on_members(self) -> None:
+        """The members changed."""
+
+    def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
+        """Something for the log."""
+
+    def on_trouble(self, kind: str, text: str) -> None:
+        """Something does not work, and we go on without it."""
+
+    def on_relief(self, kind: str) -> None:
+        """The trouble of that kind is over."""
+
+    def on_stopped(self) -> None:
+        """Everything is said; `Driver.close` may be called."""
+
+
+class Driver:
+    """One election's loop. Call everything from the loop's thread."""
+
+    def __init__(self, profile: Profile, observer: Observer, *, job_running: bool = False) -> None:
+        self._profile = profile
+        self._observer = observer
+        self._codec = Codec(profile.service, profile.id)
+        self._inbox: deque[ev.Event] = deque()
+        self._working = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: Instant | None = None
+        self._remember: asyncio.TimerHandle | None = None
+        self._pongs = PongBudget()
+        self._change_offset = 0
+        self._last_change = 0
+        self._discovery: Discovery | None = None
+        self._resolver: Resolver | None = None
+        self._watch: InterfaceWatch | None = None
+        self._started = False
+        self.counters: Counter[str] = Counter()
+        self._remembered = members.load(profile.state_dir) if profile.state_dir else None
+        self._floors = self._load_floors()
+        last = self._remembered.port if self._remembered else None
+        self.endpoint = Endpoint.bind(profile.host, profile.port, last)
+        self._begin_life(self._memory(), owes=job_running)
+
+    # -- one life
+
+    def _load_floors(self) -> Floors | None:
+        return Floors.load(self._profile.state_dir) if self._profile.state_dir else None
+
+    def _memory(self) -> Memory:
+        """What the disk remembers; the stamp of a clean stop is taken off it at once."""
+        floors = self._floors
+        if floors is None or floors.value is None:
+            return Memory(writable=floors is not None)
+        value = floors.value
+        return Memory(
+            # A floor of 0 means that nothing was ever claimed or accepted here.
+            floor=value.floor or None,
+            max_lock=value.max_lock,
+            clean_until=value.clean_until or None,
+        )
+
+    def _begin_life(self, memory: Memory, above: int = 0, *, owes: bool = False) -> None:
+        floors = self._floors
+        stored = floors.value.incarnation if floors and floors.value else 0
+        incarnation = next_incarnation(max(stored, above), wall_ms())
+        if floors is not None:
+            # Stored before it is used: no two lives may ever share a number.
+            floors.store(incarnation=incarnation, clean_until=0)
+        profile = self._profile
+        node = Node(
+            owner=Owner(profile.id, incarnation),
+            name=profile.name,
+            priority=profile.priority,
+            timing=profile.timing,
+            voters=profile.voters,
+            witness=profile.witness,
+        )
+        self.node = node
+        self._sender = Sender(self._codec, node.owner, node.priority)
+        rng = random.Random(int.from_bytes(random.SystemRandom().randbytes(16), "big"))
+        self._election = Election(node, memory, rng, boottime(), job_running=owes)
+
+    async def start(self) -> None:
+        """Listen, and begin to look for the others. Raises `AddressError`."""
+        profile = self._profile
+        self._accept_interfaces()
+        self.endpoint.start(self._on_datagram, self._work)
+        if self.endpoint.note:
+            self._observer.on_note("port", self.endpoint.note, {"port": self.endpoint.port})
+        self._started = True
+        for remembered in self._remembered.members if self._remembered else ():
+            self.post(ev.AddressFound(remembered.address))
+        peers = [(host, port or profile.port or DEFAULT_PORT) for host, port in profile.peers]
+        self._resolver = Resolver(peers, self._on_resolved, self._on_unresolved)
+        self._resolver.start()
+        self.post(ev.Started())
+        self._start_watching()
+        if profile.mdns:
+            self._start_discovery()
+        self._save_members()
+
+    def _start_watching(self) -> None:
+        self._watch = InterfaceWatch(self._on_interfaces_changed)
+        if not self._watch.start():
+            self._observer.on_note("interfaces", "changes of interfaces are not told here", {})
+
+    def _start_discovery(self) -> None:
+        profile = self._profile
+        who = Announcement(
+            profile.service, profile.name, profile.id, self.endpoint.port, __version__
+        )
+        self._discovery = Discovery(
+            who,
+            self._announced,
+            self._on_announced,
+            lambda message: self._observer.on_trouble("mdns", message),
+            lambda: self._observer.on_relief("mdns"),
+        )
+        self._discovery.start()
+
+    async def close(self) -> None:
+        """Stop everything; say goodbye by mDNS."""
+        self._cancel_timer()
+        if self._remember is not None:
+            self._remember.cancel()
+            self._remember = None
+            self._save_members()
+        if self._watch is not None:
+            self._watch.close()
+        if self._resolver is not None:
+            await self._resolver.close()
+        if self._discovery is not None:
+            await self._discovery.close()
+        self.endpoint.close()
+
+    # -- questions
+
+    def view(self) -> View:
+        """Return what the election shows of itself now."""
+        return self._election.view(boottime())
+
+    def is_punctual(self) -> bool:
+        """Return whether the election does its work in time: for the watchdog."""
+        due = self._election.next_deadline()
+        return due is None or boottime() - due < self.node.timing.lock
+
+    # -- events
+
+    def post(self, event: ev.Event) -> None:
+        """Hand an event to the election; it is worked on before this returns, or soon."""
+        self._inbox.append(event)
+        if not self._working:
+            self._work()
+
+    def _work(self) -> None:
+        """Step until the inbox is empty, then sleep until the core's deadline."""
+        if self._working or not self._started:
+            return
+        self._working = True
+        try:
+            while self._inbox:
+                self._step(self._inbox.popleft())
+        finally:
+            self._working = False
+        self._arm_timer()
+
+    def _step(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Settled):
+            event = ev.Settled(max(event.change - self._change_offset, 0))
+        orders = self._election.step(event, boottime())
+        for order in orders:
+            if isinstance(order, do.Persist) and not self._persist(order):
+                self._inbox.appendleft(ev.StoreFailed())
+                if order.required:
+                    return  # not one word of what was to be said after it
+            else:
+                self._perform(order)
+
+    def _perform(self, order: do.Action) -> None:
+        match order:
+            case do.Send():
+                self._send(order)
+            case do.ExtendLease():
+                self._observer.on_lease(order.deadline)
+            case do.ChangeRole():
+                self._on_role(order)
+            case do.PublishToken():
+                self._observer.on_token(order.token)
+            case do.LeaderChanged():
+                self._observer.on_leader(order.leader)
+            case do.DepositWill():
+                self._deposit(order)
+            case do.MembersChanged():
+                self._observer.on_members()
+                self._remember_soon()
+            case do.Note():
+                peer = f"{order.peer.id:016x}" if order.peer else None
+                self._observer.on_note(order.kind, order.text, {"peer": peer})
+            case do.Restart():
+                self._restart(order.incarnation)
+            case do.Stopped():
+                self._on_stopped(order)
+            case do.Persist():
+                pass  # done by _step, which must know whether it failed
+            case _:
+                assert_never(order)
+
+    def _send(self, order: do.Send) -> None:
+        self.counters["sent"] += 1
+        if not self.endpoint.send(
+            self._sender.datagram(order.message, order.receiver), order.address
+        ):
+            self.counters["send-failed"] += 1
+
+    def _persist(self, order: do.Persist) -> bool:
+        if self._floors is None:
+            return not order.required
+        try:
+            self._floors.store(floor=order.floor, max_lock=order.max_lock)
+        except StateError as error:
+            self._observer.on_trouble("state-directory", str(error))
+            return False
+        self._observer.on_relief("state-directory")
+        return True
+
+    def _on_role(self, order: do.ChangeRole) -> None:
+        self._last_change = order.change + self._change_offset
+        if self._discovery is not None:
+            self._discovery.set_leading(order.role is Role.LEADER)
+        self._observer.on_role(
+            do.ChangeRole(
+                self._last_change,
+                order.role,
+                order.old_role,
+                order.term,
+                order.reason,
+                order.leader,
+                order.deadline,
+                order.reelection,
+            )
+        )
+
+    def _deposit(self, order: do.DepositWill) -> None:
+        self._observer.on_will(
+            [
+                (address, self._sender.last_will(order.release, receiver))
+                for receiver, address in order.recipients
+            ]
+        )
+
+    def _restart(self, seen: int) -> None:
+        """A later life of ours is known: our clock was set back. Begin anew above it."""
+        view = self.view()
+        if view.valid_leader:
+            self._observer.on_trouble("identity", "a later incarnation of this node is known")
+            return
+        self._observer.on_note(
+            "restarted", "the clock was set back; begun anew above the last life", {}
+        )
+        self._floors = self._load_floors()
+        memory = self._memory()
+        self._change_offset = self._last_change
+        self._begin_life(memory, above=seen, owes=view.owes)
+        self._inbox.clear()
+        for member in view.members:
+            self._inbox.append(ev.AddressFound(member.address))
+        self._inbox.append(ev.Started())
+
+    def _on_stopped(self, order: do.Stopped) -> None:
+        if self._floors is not None:
+            try:
+                self._floors.store(clean_until=max(order.lock_until, 1))
+            except StateError as error:
+                self._observer.on_trouble("state-directory", str(error))
+        self._observer.on_stopped()
+
+    # -- time
+
+    def _arm_timer(self) -> None:
+        due = self._election.next_deadline()
+        if due is None:
+            self._cancel_timer()
+            return
+        if self._timer is not None and self._timer_at is not None and self._timer_at <= due:
+            return  # it will look again when it fires: cheaper than setting it anew each time
+        self._cancel_timer()
+        self._timer_at = due
+        delay = max(due - boottime(), 0) / 1e9
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._timer_at = None
+
+    def _on_timer(self) -> None:
+        self._timer = self._timer_at = None
+        due = self._election.next_deadline()
+        if due is not None and due <= boottime():
+            # What is buffered may be the very heartbeat whose silence the timer complains of.
+            self.endpoint.drain()
+            self._inbox.append(ev.Woken(wall_ms()))
+            self._work()
+        else:
+            self._arm_timer()
+
+    # -- the network
+
+    def _on_datagram(self, data: bytes, source: Address) -> None:
+        self.counters["received"] += 1
+        if is_ping(data):
+            self._on_ping(source)
+            return
+        decoded = self._codec.decode(data)
+        if isinstance(decoded, Rejected):
+            self.counters[f"rejected-{decoded.reason}"] += 1
+        elif len(self._inbox) < MOST_EVENTS_AT_ONCE:
+            self._inbox.append(ev.Received(decoded[0], decoded[1], source))
+
+    def _on_ping(self, source: Address) -> None:
+        if self.view().valid_leader and self._pongs.spend(boottime()):
+            self.endpoint.send(PONG, source)
+
+    def _on_resolved(self, host: str, addresses: list[Address]) -> None:
+        self._observer.on_relief(f"peer {host}")
+        for address in addresses:
+            self.post(ev.AddressFound(address, configured=True))
+
+    def _on_unresolved(self, message: str) -> None:
+        self._observer.on_trouble("peers", message)
+
+    def _on_announced(self, address: Address, name: str) -> None:
+        self.post(ev.AddressFound(address))
+
+    def _announced(self) -> list[Interface]:
+        """The addresses on which we can be found: none but ours, if bound to one."""
+        chosen = usable(self._profile.interfaces)
+        if self.endpoint.host != "0.0.0.0":
+            chosen = [i for i in chosen if i.address == self.endpoint.host]
+        return chosen
+
+    def _accept_interfaces(self) -> None:
+        chosen = usable(self._profile.interfaces)
+        self.endpoint.accept({interface.index for interface in chosen})
+
+    def _on_interfaces_changed(self) -> None:
+        try:
+            self._accept_interfaces()
+        except (AddressError, OSError) as error:
+            self._observer.on_trouble("interfaces", str(error))
+        if self._discovery is not None:
+            self._discovery.refresh()
+
+    # -- members on disk
+
+    def _remember_soon(self) -> None:
+        if self._remember is None and self._profile.state_dir is not None:
+            loop = asyncio.get_running_loop()
+            self._remember = loop.call_later(REMEMBER_AFTER_SECONDS, self._save_members)
+
+    def _save_members(self) -> None:
+        self._remember = None
+        if self._profile.state_dir is None:
+            return
+        now, wall = boottime(), wall_ms()
+        known = {m.id: m for m in (self._remembered.members if self._remembered else ())}
+        for member in self.view().members:
+            heard = wall - (now - member.heard_at) // 1_000_000 if member.heard_at else wall
+            known[member.id] = members.RememberedMember(
+                member.id, member.name, member.address, heard
+            )
+        try:
+            members.store(self._profile.state_dir, self.endpoint.port, known.values())
+        except StateError as error:
+            self._observer.on_trouble("state-directory", str(error))

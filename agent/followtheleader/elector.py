@@ -1,0 +1,313 @@
+"""The library's front door: the agent's election in a background thread, told by four events.
+
+    leader       this process leads from now on
+    follower     it does not lead (any more); ``event.leader`` says who does, if that is known
+    reelection   the leader is unavailable, a new election begins
+    error        something does not work, or a handler raised; the election goes on
+
+Promise: handlers run one at a time and in order, in a thread of their own, so that a slow one never
+delays a heartbeat. A new claim, and the farewell of `Elector.stop`, wait until the handlers of
+``follower`` have returned: do there what must have ended before somebody else leads.
+
+An open group's promise holds: one leader in every connected part of the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from followtheleader.core.actions import ChangeRole
+from followtheleader.core.events import Settled, StopRequested
+from followtheleader.core.timing import Timing
+from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
+from followtheleader.driver import Driver, Profile
+from followtheleader.errors import FtlError
+
+EVENTS = ("leader", "follower", "reelection", "error")
+HEARTBEAT_MS = 250
+DEFAULT_TYPE = "ftl"
+STOP_SECONDS = 10.0
+
+_log = logging.getLogger("followtheleader")
+
+
+@dataclass(frozen=True, slots=True)
+class ElectorEvent:
+    """What happened. ``token`` is 0 unless leading; ``error`` is None except in ``error``.
+
+    ``leader`` and ``leader_address`` are "" while nobody is known to lead.
+    """
+
+    type: str
+    service: str
+    role: str
+    term: int
+    token: int
+    leader: str
+    leader_address: str
+    reason: str
+    error: Exception | None = None
+
+
+Handler = Callable[[ElectorEvent], object]
+
+
+def elect(name: str | Mapping[str, Any] = "", /, **options: Any) -> Elector:
+    """Make an elector for ``name``, or from options as keywords or in a mapping; `start` it then.
+
+    Options are those of `Elector`; a mapping may say ``maxFailedResponses``, as npm's does.
+    """
+    if isinstance(name, Mapping):
+        given = {**name, **options}
+    else:
+        given = {"name": name, **options} if name else options
+    if "maxFailedResponses" in given:
+        given["max_failed_responses"] = given.pop("maxFailedResponses")
+    return Elector(**given)
+
+
+class Elector:
+    """One participant of the election ``name``.
+
+    ``type`` separates elections of one name; ``port`` None takes 9001 or the next free one;
+    ``peers`` ("host" or "host:port") are asked where multicast does not work; ``mdns`` False asks
+    only them. Raises `ValueError` for options that make no sense.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        type: str = DEFAULT_TYPE,
+        port: int | None = None,
+        host: str = "0.0.0.0",
+        max_failed_responses: int = 3,
+        node: str | None = None,
+        interfaces: tuple[str, ...] = (),
+        peers: tuple[str, ...] = (),
+        mdns: bool = True,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"name: {name!r}: the election needs a name, such as 'MyServiceName'")
+        if port is not None and not 0 < port < 65536:
+            raise ValueError(f"port: {port!r}: from 1 to 65535, or None to choose a free one")
+        if max_failed_responses < 1:
+            raise ValueError(f"max_failed_responses: {max_failed_responses!r}: 1 or more")
+        self.service = name if type == DEFAULT_TYPE else f"{name}.{type}"
+        self._profile = Profile(
+            # A process may take part more than once on one host: each is a node of its own.
+            id=secrets.randbits(64) | 1,
+            service=self.service,
+            name=node or socket.gethostname()[:63],
+            priority=100,
+            timing=Timing(HEARTBEAT_MS * MS, max_failed_responses, 0),
+            voters=(),
+            witness=False,
+            host=host,
+            port=port,
+            interfaces=tuple(interfaces),
+            mdns=mdns,
+            peers=tuple(_peer(text) for text in peers),
+            state_dir=None,
+        )
+        self._handlers: dict[str, list[Handler]] = {event: [] for event in EVENTS}
+        self._inbox: queue.SimpleQueue[tuple[ElectorEvent, int] | None] = queue.SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._driver: Driver | None = None
+        self._failure: FtlError | None = None
+        self._begun = threading.Event()
+        self._ended = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    # -- for the program
+
+    def on(self, event: str, handler: Handler) -> Self:
+        """Call ``handler(ElectorEvent)`` for each ``event``; returns self, so that calls chain."""
+        if event not in self._handlers:
+            raise ValueError(f"event: {event!r}: one of {', '.join(EVENTS)}")
+        self._handlers[event].append(handler)
+        return self
+
+    def start(self) -> Self:
+        """Take part from now on. Raises `AddressError` if there is nothing to listen on."""
+        if self._threads:
+            raise RuntimeError("an elector is started once; make another one")
+        self._threads = [
+            threading.Thread(target=self._run, name=f"ftl-{self.service}", daemon=True),
+            threading.Thread(target=self._dispatch, name=f"ftl-{self.service}-on", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._begun.wait()
+        if self._failure is not None:
+            self._inbox.put(None)
+            raise self._failure
+        return self
+
+    def stop(self, timeout: float = STOP_SECONDS) -> bool:
+        """Hand over and end; return whether all was said within ``timeout`` seconds."""
+        loop = self._loop
+        if loop is None or self._ended.is_set():
+            return True
+        try:
+            loop.call_soon_threadsafe(self._post_stop)
+        except RuntimeError:  # the loop has ended in the meantime
+            return True
+        ended = self._ended.wait(timeout)
+        if not ended:
+            loop.call_soon_threadsafe(self.on_stopped)
+            self._ended.wait(1)
+        return ended
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def is_leader(self) -> bool:
+        """Does this process lead, with a lease that has not run out?"""
+        driver = self._driver
+        if driver is None or self._ended.is_set():
+            return False
+        view = driver.view()
+        return view.valid_leader and not view.leaving
+
+    # -- the loop's thread
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._main())
+        except FtlError as error:
+            self._failure = error
+        finally:
+            self._begun.set()
+            self._ended.set()
+            self._inbox.put(None)
+
+    async def _main(self) -> None:
+        self._finished = asyncio.Event()
+        self._driver = Driver(self._profile, self)
+        try:
+            await self._driver.start()
+            self._loop = asyncio.get_running_loop()
+            self._begun.set()
+            await self._finished.wait()
+        finally:
+            await self._driver.close()
+
+    def _post_stop(self) -> None:
+        if self._driver is not None:
+            self._driver.post(StopRequested())
+
+    def _post_settled(self, change: int) -> None:
+        if self._driver is not None and not self._finished.is_set():
+            self._driver.post(Settled(change))
+
+    # -- what the driver tells
+
+    def on_role(self, change: ChangeRole) -> None:
+        """Queue the event of a role change."""
+        kind = "reelection" if change.role is Role.CANDIDATE else change.role.value
+        self._queue(kind, change.change, change.term, change.leader, change.reason.value)
+
+    def _queue(
+        self,
+        kind: str,
+        change: int,
+        term: int = 0,
+        leader: LeaderInfo | None = None,
+        reason: str = "",
+        error: Exception | None = None,
+    ) -> None:
+        view = self._driver.view() if self._driver else None
+        address = leader.address[0] if leader and leader.address else ""
+        event = ElectorEvent(
+            type=kind,
+            service=self.service,
+            role=view.role.value if view else Role.CANDIDATE.value,
+            term=term or (view.term if view else 0),
+            token=view.token if view else 0,
+            leader=leader.name if leader else "",
+            leader_address=address,
+            reason=reason,
+            error=error,
+        )
+        self._inbox.put((event, change))
+
+    def on_lease(self, deadline: Instant) -> None:
+        """Nothing to do: `is_leader` asks the election itself."""
+
+    def on_token(self, token: int) -> None:
+        """Nothing to do: events carry the token."""
+
+    def on_leader(self, leader: LeaderInfo) -> None:
+        """Nothing to do: the role stays."""
+
+    def on_will(self, datagrams: list[tuple[Address, bytes]]) -> None:
+        """Nobody outlives this process to send it."""
+
+    def on_members(self) -> None:
+        """Nothing to do."""
+
+    def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
+        """Log it."""
+        _log.info("%s: %s", kind, text)
+
+    def on_trouble(self, kind: str, text: str) -> None:
+        """Log it and raise the event ``error``."""
+        _log.warning("%s: %s", kind, text)
+        self._queue("error", -1, reason=kind, error=FtlError(text))
+
+    def on_relief(self, kind: str) -> None:
+        """Nothing to do."""
+
+    def on_stopped(self) -> None:
+        """Everything is said."""
+        self._finished.set()
+
+    # -- the handlers' thread
+
+    def _dispatch(self) -> None:
+        while (item := self._inbox.get()) is not None:
+            event, change = item
+            for handler in list(self._handlers[event.type]):
+                self._call(handler, event)
+            if change >= 0 and self._loop is not None:
+                try:
+                    self._loop.call_soon_threadsafe(self._post_settled, change)
+                except RuntimeError:
+                    return  # the loop has ended: nobody waits for this
+
+    def _call(self, handler: Handler, event: ElectorEvent) -> None:
+        try:
+            handler(event)
+        except Exception as error:  # noqa: BLE001 - a handler is a stranger's code
+            if event.type == "error" or not self._handlers["error"]:
+                _log.exception("a handler of %r raised", event.type)
+            else:
+                self._queue("error", -1, reason=f"a handler of {event.type!r} raised", error=error)
+
+
+def _peer(text: str) -> tuple[str, int | None]:
+    host, colon, port = text.rpartition(":")
+    if not colon:
+        return text, None
+    if not host or not port.isdigit():
+        raise ValueError(f"peers: {text!r}: 'host' or 'host:port'")
+    return host, int(port)

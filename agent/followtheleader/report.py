@@ -1,0 +1,159 @@
+"""What the agent tells of itself.
+
+That is ``state.json``, the answer to ``status``, the facts for hooks, and the one line for
+``systemctl status``.
+
+Pure functions of a `View` and what the agent noted beside it. The keys are a contract: scripts read
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from followtheleader.core.actions import ChangeRole
+from followtheleader.core.membership import ALIVE_FOR
+from followtheleader.core.node import Node
+from followtheleader.core.types import MS, Instant, LeaderInfo, Role
+from followtheleader.core.view import MemberView, View
+
+Facts = dict[str, object]
+
+
+@dataclass(slots=True)
+class Diary:
+    """What the agent notes of its own life, beside what the election knows.
+
+    ``since`` is the wall clock in milliseconds at the last role change, ``since_at`` the same
+    instant by BOOTTIME; ``problems`` maps a kind of trouble to its text while it lasts.
+    """
+
+    instance: str
+    service: str
+    started_ms: int
+    own_address: str
+    reason: str = "started"
+    since_ms: int = 0
+    since_at: Instant = 0
+    change: int = 0
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def _iso(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def leader_facts(leader: LeaderInfo | None, node: Node, own_address: str) -> Facts | None:
+    """Describe the leader; our own address stands in where we lead."""
+    if leader is None:
+        return None
+    ours = leader.owner == node.owner
+    address = own_address if ours else leader.address[0] if leader.address else ""
+    return {
+        "name": leader.name,
+        "id": f"{leader.owner.id:016x}",
+        "address": address,
+        "term": leader.term,
+        "direct": leader.direct,
+    }
+
+
+def member_facts(member: MemberView, now: Instant) -> Facts:
+    """Describe another member; ``alive``: heard within the time in which members greet."""
+    heard = None if member.heard_at is None else (now - member.heard_at) // MS
+    return {
+        "name": member.name,
+        "id": f"{member.id:016x}",
+        "address": f"{member.address[0]}:{member.address[1]}",
+        "priority": member.priority,
+        "witness": member.witness,
+        "voter": member.voter,
+        "heard_ms_ago": heard,
+        "alive": heard is not None and heard * MS <= ALIVE_FOR,
+    }
+
+
+def state_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
+    """Everything that ``state.json`` says."""
+    voters = list(node.voters)
+    return {
+        "instance": diary.instance,
+        "service": diary.service,
+        "node": node.name,
+        "id": f"{node.owner.id:016x}",
+        "role": view.role.value,
+        "term": view.term,
+        "token": view.token or None,
+        "leader": leader_facts(view.leader, node, diary.own_address),
+        "members": [member_facts(m, now) for m in view.members],
+        "since": _iso(diary.since_ms),
+        "reason": diary.reason,
+        "change": diary.change,
+        "quorum": {"voters": voters, "needed": view.needed} if voters else None,
+    }
+
+
+def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
+    """The answer to ``status``: the state, and what changes from moment to moment."""
+    facts = state_facts(view, node, diary, now)
+    left = None if view.deadline is None else max(view.deadline - now, 0) // MS
+    facts |= {
+        "since_ms": (now - diary.since_at) // MS,
+        "lease_left_ms": left,
+        "leaving": view.leaving,
+        "problems": list(diary.problems.values()),
+        "started": _iso(diary.started_ms),
+    }
+    if node.voters:
+        facts["quorum"] = {
+            "voters": list(node.voters),
+            "needed": view.needed,
+            "support": connected_voters(view, node, now),
+            "quarantined": view.quarantined,
+        }
+    return facts
+
+
+def connected_voters(view: View, node: Node, now: Instant) -> int:
+    """How many voters, ourselves included, were heard lately."""
+    names = {m.name for m in view.members if m.voter and _alive(m, now)}
+    if node.votes:
+        names.add(node.name)
+    return len(names)
+
+
+def _alive(member: MemberView, now: Instant) -> bool:
+    return member.heard_at is not None and now - member.heard_at <= ALIVE_FOR
+
+
+def status_line(view: View, node: Node, now: Instant) -> str:
+    """One line for people: role, term, leader, members."""
+    members = 1 + sum(1 for m in view.members if _alive(m, now))
+    many = f"{members} member{'s' if members > 1 else ''}"
+    if view.role is Role.LEADER:
+        return f"leader, term {view.term}, {many}"
+    if view.leader is not None:
+        how = "" if view.leader.direct else ", by hearsay"
+        return f"{view.role.value} of {view.leader.name}, term {view.leader.term}{how}, {many}"
+    if node.quorum:
+        connected = connected_voters(view, node, now)
+        if connected < view.needed:
+            return f"{view.role.value}, no quorum: {connected} of {len(node.voters)}, {many}"
+        if view.quarantined:
+            return f"{view.role.value}, quarantined after the start, {many}"
+    return f"{view.role.value}, no leader, {many}"
+
+
+def hook_facts(change: ChangeRole, state: Facts) -> Facts:
+    """The facts of a role change for the guardian: what its hooks are told."""
+    leader = state["leader"] if isinstance(state["leader"], dict) else {}
+    return {
+        **state,
+        "role": change.role.value,
+        "old_role": change.old_role.value,
+        "term": change.term,
+        "leader": leader.get("name", ""),
+        "leader_address": leader.get("address", ""),
+        "reason": change.reason.value,
+    }
