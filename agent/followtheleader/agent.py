@@ -391,7 +391,7 @@ class Agent:
     # -- the guardian
 
     def _new_link(
-        self, on_message: Callable[[report.Facts], None], on_lost: Callable[[], None]
+        self, on_message: Callable[[report.Facts], None], on_lost: Callable[[str], None]
     ) -> GuardianLink:
         return GuardianLink(
             config=self._settings.path,
@@ -407,8 +407,8 @@ class Agent:
         if told != Role.LEADER.value:
             self._driver.post(Settled(self._diary.change))
 
-    def _on_guardian_lost(self) -> None:
-        self.on_trouble("guardian", "the guardian ended; starting another")
+    def _on_guardian_lost(self, reason: str) -> None:
+        self.on_trouble("guardian", f"{reason}; starting another")
 
     def _on_settled(self, event: str, change: int, ok: bool) -> None:
         if event == Role.FOLLOWER.value:

@@ -7,6 +7,7 @@ agent hears of hooks by log lines and of settled changes by ``on_settled(event, 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 from followtheleader.core.types import Address, Instant, Span
@@ -25,7 +26,7 @@ class Supervision:
 
     def __init__(
         self,
-        new_link: Callable[[Callable[[Facts], None], Callable[[], None]], GuardianLink],
+        new_link: Callable[[Callable[[Facts], None], Callable[[str], None]], GuardianLink],
         journal: Journal,
         stop_timeout: Span,
     ) -> None:
@@ -45,18 +46,27 @@ class Supervision:
         self.on_ready: Callable[[str | None], None] = _ignore
         """Called with the newest event that was told (None: none yet)."""
         self.on_settled: Callable[[str, int, bool], None] = _ignore
-        self.on_lost: Callable[[], None] = _ignore
+        self.on_lost: Callable[[str], None] = _ignore
 
     def start(self) -> None:
-        """Start the guardian."""
-        self._link.start()
+        """Start the guardian, in the running loop."""
+        try:
+            self._link.start()
+        except OSError as error:
+            self._on_lost(f"the guardian cannot be started: {error}")
+        else:
+            self._link.attach(asyncio.get_running_loop())
 
     async def finish(self) -> None:
         """Say goodbye, and wait until the hooks that run have ended."""
         self._closing = True
         if self._respawn is not None:
             self._respawn.cancel()
-        await self._link.finish()
+        self._link.send_bye()
+        self._link.close()
+        if self._link.pid and self._link.poll() is None:
+            await _wait_for_end(self._link.pid)
+            self._link.poll()
 
     def reload(self) -> None:
         """Have the hooks read again."""
@@ -89,18 +99,19 @@ class Supervision:
 
     # -- what it says
 
-    def _on_lost(self) -> None:
+    def _on_lost(self, reason: str) -> None:
         self.ready = False
         if self._closing:
             return
-        self.on_lost()
+        self.on_lost(reason)
         loop = asyncio.get_running_loop()
         self._respawn = loop.call_later(self._pause, self._start_another)
         self._pause = min(2 * self._pause, RESPAWN_LAST_SECONDS)
 
     def _start_another(self) -> None:
+        self._link.poll()
         self._link = self._new_link(self._on_message, self._on_lost)
-        self._link.start()
+        self.start()
 
     def _on_message(self, message: Facts) -> None:
         kind = message.get("m")
@@ -153,6 +164,18 @@ class Supervision:
         detail = f": {message['error']}" if message.get("error") else ""
         text = f"{event}: {hook}: {outcome}{detail}"
         log(kind, text, hook=hook, event=event, hook_rc=rc, hook_ms=ms, reason=why)
+
+
+async def _wait_for_end(pid: int) -> None:
+    pidfd = os.pidfd_open(pid)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
 
 
 def _ignore(*_: object) -> None: ...

@@ -17,11 +17,12 @@ the renewal. A leader acts under a *lease*: until T after it *sent* the M-th new
 was acknowledged. An acceptor's lock, counted from the *arrival* and longer than the lease by a
 quarter, always outlives it. Two majorities share a voter, a voter holds one lock, hence one leader.
 
-**A claim, step by step.** The lock on the old leader runs out, or its RELEASE comes. After a random
-skew the node claims: it takes a term above all it has seen, has it written to disk, promises itself
-and sends PREPARE. Who holds a live lock answers BUSY; who prefers another candidate NACK; the others
-PROMISE. An open group's candidate leads when all who may answer have promised, or after a short
-wait. A quorum group's needs M promises, then M ACKs to its first heartbeat.
+**A claim, step by step.** The lock on the old leader runs out, or its RELEASE comes. After a
+random skew the node claims: it takes a term above all it has seen, has it written to disk,
+promises itself and sends PREPARE. Who holds a live lock answers BUSY; who prefers another
+candidate NACK; the others PROMISE. An open group's candidate leads when all who may answer have
+promised, or after a short wait. A quorum group's needs M promises, then M ACKs to its first
+heartbeat.
 
 **The driver's duties, in order.** The core has no clock, no socket, no disk and no dice. Whoever
 drives it must:
@@ -32,8 +33,8 @@ drives it must:
    fails and was ``required``, drop the rest of the list and hand in `StoreFailed`;
 3. at `Election.next_deadline`, first hand in every datagram that is waiting, then `Woken`;
 4. on `ChangeRole` to leader or follower run the hooks, and hand in `Settled` with its number when
-   the job and the hooks that it set off have ended: until then the node does not claim, and a leader
-   that steps down keeps renewing;
+   the job and the hooks that it set off have ended: until then the node does not claim, and a
+   leader that steps down keeps renewing;
 5. give `DepositWill` to a process that outlives this one. If this one dies, that process ends the
    job first and then sends the RELEASE.
 

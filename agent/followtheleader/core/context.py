@@ -54,14 +54,17 @@ class Agenda:
         if not self._node.may_lead or self.stopping:
             return
         now, timing = self._out.now, self._node.timing
-        if now < self._doubt_until:
-            delay += timing.heartbeat
         self.election_at = max(
             now + delay,
             self.sit_out_until,
             self.quarantine_until,
             self.started_at + timing.listening,
         )
+
+    def elect_after_silence(self) -> None:
+        """Plan a claim because a leader fell silent: longer, if it may be ourselves who are deaf."""
+        doubt = self._node.timing.heartbeat if self._out.now < self._doubt_until else 0
+        self.elect_after(self.skew() + doubt)
 
     def sit_out(self, span: Span) -> None:
         """Do not claim for ``span``."""

@@ -164,7 +164,7 @@ class Election:
             c.membership.resigned(expired.owner)
             self._on_lock_lost(expired, Reason.EXPIRED)
             # Never in the same callback: what was buffered may renew it.
-            c.agenda.elect_after(c.agenda.skew())
+            c.agenda.elect_after_silence()
 
     def _on_started(self) -> None:
         c = self._c

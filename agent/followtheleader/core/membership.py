@@ -155,7 +155,9 @@ class Membership:
         if peer is not None and known:
             if not peer.window.accept(header.counter):
                 return False
-            self._note_heard(peer, header, source, now, out)
+            if not isinstance(message, Release):
+                # A RELEASE may be a dead agent's last will, sent by its guardian from elsewhere.
+                self._note_heard(peer, header, source, now, out)
         if isinstance(message, Hello):
             self._on_hello(header, message, source, now, out)
             return True

@@ -1,0 +1,184 @@
+"""``ftl-agent check``: every fault of a configuration, or what it promises.
+
+Promise: nothing is changed and no agent is asked. What ``check`` calls sound, ``run`` accepts.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from typing import Any
+
+from followtheleader import cli
+from followtheleader.cli import locating, options, terminal
+from followtheleader.cli.run import CONFIG_DIR, config_path
+from followtheleader.config import advice, load
+from followtheleader.config.durations import MS
+from followtheleader.config.settings import Settings
+from followtheleader.errors import ConfigError
+from followtheleader.roles_here import DEFAULT_ROLE_FILE
+
+USAGE = """\
+usage: ftl-agent check [FILE|INSTANCE] [--json]
+
+Print every fault of a configuration, a line for each; or, if it has none, how long each kind of
+failure takes by it, and what is allowed but perhaps not meant. Without a name: everything in
+/etc/ftl.
+
+  --json  print one JSON object
+
+Exit: 0 sound, 2 faulty.
+
+Example:
+  ftl-agent check ./svc.yaml
+"""
+
+_LABEL_WIDTH = 28
+
+
+def main(argv: list[str]) -> int:
+    """Check; return the exit code."""
+    said = options.parse(argv, ("--json",), (), words=1)
+    reports = [_Report(path, instance) for path, instance in _files(said.word())]
+    _about_link(reports)
+    if "json" in said:
+        import json
+
+        sound = all(report.settings for report in reports)
+        print(json.dumps({"ok": sound, "files": [r.as_json() for r in reports]}, indent=2))
+    else:
+        paint, width = terminal.paint_for(sys.stdout), terminal.width_of(sys.stdout)
+        print("\n\n".join(report.as_text(paint, width) for report in reports))
+    return cli.YES if all(report.settings for report in reports) else cli.WRONG_USAGE
+
+
+class _Report:
+    """What is to be said of one file; ``settings`` is None if it has faults."""
+
+    def __init__(self, path: str, instance: str | None) -> None:
+        self.path = path
+        self.faults: list[str] = []
+        self.warnings: list[str] = []
+        self.settings: Settings | None = None
+        try:
+            self.settings = load(path, instance)
+        except ConfigError as wrong:
+            self.faults = wrong.faults
+        else:
+            self.warnings = advice.warnings(self.settings)
+
+    def as_json(self) -> dict[str, Any]:
+        about: dict[str, Any] = {"path": self.path, "ok": self.settings is not None}
+        if self.settings is None:
+            return {**about, "faults": self.faults}
+        settings = self.settings
+        return {
+            **about,
+            "faults": [],
+            "instance": settings.instance,
+            "service": settings.service,
+            "node": settings.node,
+            "group": "quorum" if settings.voters else "open",
+            "warnings": self.warnings,
+            "timeline": [
+                {"label": label, "ms": span / MS, "explanation": why}
+                for label, span, why in advice.timeline(settings)
+            ],
+        }
+
+    def as_text(self, paint: terminal.Paint, width: int) -> str:
+        if self.settings is None:
+            return "\n".join(self.faults)
+        settings = self.settings
+        group = f"quorum group of {', '.join(settings.voters)}" if settings.voters else "open group"
+        lines = [
+            f"{paint('green', 'sound')} {self.path}",
+            f"      node {settings.node} of service {settings.service}, {group}",
+            "",
+            paint("bold", "If something goes wrong"),
+        ]
+        for label, span, why in advice.timeline(settings):
+            lines.append(_moment(label, terminal.span(span / MS) if span else "0 s", why, width))
+        lines += [_warning(warning, paint, width) for warning in self.warnings]
+        return "\n".join(lines)
+
+
+def _moment(label: str, span: str, why: str, width: int) -> str:
+    head = f"  {label:<{_LABEL_WIDTH}}{span:>8}  "
+    return textwrap.fill(
+        why, max(width, len(head) + 30), initial_indent=head, subsequent_indent=" " * len(head)
+    )
+
+
+def _warning(warning: str, paint: terminal.Paint, width: int) -> str:
+    text = textwrap.fill(
+        warning,
+        width,
+        initial_indent="warning: ",
+        subsequent_indent=" " * 9,
+        break_on_hyphens=False,
+    )
+    return text.replace("warning:", paint("yellow", "warning:"), 1)
+
+
+def _files(named: str | None) -> list[tuple[str, str | None]]:
+    """Path and instance (None: the file's stem) of each file to check."""
+    if named is None:
+        return [(path, None) for path in _configured()]
+    is_file = "/" in named or named.endswith((".yaml", ".yml")) or os.path.isfile(named)
+    if is_file and not os.path.isfile(config_path(named)):
+        return [(named, None)]
+    wrong = locating.wrong_name(named)
+    if wrong is not None:
+        raise options.WrongUsage(f"{wrong}, and not an existing file")
+    return [(config_path(named), named)]
+
+
+def _configured() -> list[str]:
+    found = _yaml_files(CONFIG_DIR)
+    if not found:
+        raise options.WrongUsage(
+            f"nothing is configured in {CONFIG_DIR}; name a file, or make one: "
+            f"ftl-agent example-config -o {config_path('svc')}"
+        )
+    return found
+
+
+def link_warning(configured: list[Settings]) -> str | None:
+    """What is wrong if these are all the instances of a host: nobody makes the role link, or two.
+
+    A single instance makes it in any case.
+    """
+    sharing = [settings for settings in configured if settings.role_file == DEFAULT_ROLE_FILE]
+    primary = [settings.instance for settings in sharing if settings.primary]
+    if len(sharing) < 2 or len(primary) == 1:
+        return None
+    if primary:
+        return f"primary: {' and '.join(primary)} both claim {DEFAULT_ROLE_FILE}, keep one of them"
+    return f"primary: false in all instances here, so nobody makes {DEFAULT_ROLE_FILE}; choose one"
+
+
+def _about_link(reports: list[_Report]) -> None:
+    """Add the warning to those reports that it concerns."""
+    concerned = [
+        report
+        for report in reports
+        if report.settings
+        and os.path.dirname(report.settings.path) == CONFIG_DIR
+        and report.settings.role_file == DEFAULT_ROLE_FILE
+    ]
+    if not concerned:
+        return
+    everything = [_Report(path, None).settings for path in _yaml_files(CONFIG_DIR)]
+    warning = link_warning([settings for settings in everything if settings])
+    for report in concerned:
+        report.warnings += [warning] if warning else []
+
+
+def _yaml_files(folder: str) -> list[str]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith(".yaml"))
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in names]

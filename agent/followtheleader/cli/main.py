@@ -1,0 +1,139 @@
+"""``ftl-agent COMMAND …``: finds the command, runs it, turns what goes wrong into an exit code.
+
+Whatever an operator or a host can cause ends in words on stderr and an exit code of PRODUCT's
+table (in ``followtheleader.cli``), never in a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from followtheleader import __version__, cli
+from followtheleader.cli.options import HelpWanted, WrongUsage, near_miss
+from followtheleader.errors import ConfigError, FtlError, NoAnswer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+COMMANDS = {
+    "run": "the agent, in the foreground",
+    "demo": "three agents on loopback: an election, a crash, a freeze, measured",
+    "status": "who leads, since when, who is seen: am I fine?",
+    "is-leader": "exit 0 if this host leads, 1 if not, 3 if no agent answers",
+    "check": "every fault of a configuration, or what it promises",
+    "example-config": "a configuration to start from",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line ``argv`` (default: this process's); return the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        code = _run(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`| head`); the interpreter's own flush must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return cli.YES
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(words: list[str]) -> int:
+    if not words:
+        _say(_overview())
+        return cli.WRONG_USAGE
+    name, *rest = words
+    if name in ("-h", "--help"):
+        print(_overview())
+        return cli.YES
+    if name in ("-V", "--version"):
+        print(f"ftl-agent {__version__}")
+        return cli.YES
+    if name == "help":
+        return _help(rest)
+    if name not in COMMANDS:
+        kind = "option" if name.startswith("-") else "command"
+        return _wrong("ftl-agent", f"no such {kind}: {name}{near_miss(name, COMMANDS)}", "")
+    return _run_command(name, rest)
+
+
+def _run_command(name: str, rest: list[str]) -> int:
+    usage, command = _load(name)
+    try:
+        return command(rest)
+    except HelpWanted:
+        print(usage, end="")
+        return cli.YES
+    except WrongUsage as wrong:
+        return _wrong(f"ftl-agent {name}", str(wrong), f" {name}")
+    except NoAnswer as nobody:
+        _say(f"ftl-agent {name}: {nobody}")
+        return cli.NO_ANSWER
+    except ConfigError as wrong:
+        _say(str(wrong))
+        return cli.WRONG_USAGE
+    except FtlError as wrong:
+        _say(f"ftl-agent {name}: {wrong}")
+        return cli.WRONG_USAGE
+
+
+def _load(name: str) -> tuple[str, Callable[[list[str]], int]]:
+    """The help text and the function of a command; imports that command alone."""
+    if name == "is-leader":
+        from followtheleader.cli import is_leader
+
+        return is_leader.USAGE, is_leader.main
+    if name == "status":
+        from followtheleader.cli import status
+
+        return status.USAGE, status.main
+    if name == "run":
+        from followtheleader.cli import run
+
+        return run.USAGE, run.main
+    if name == "check":
+        from followtheleader.cli import check
+
+        return check.USAGE, check.main
+    if name == "example-config":
+        from followtheleader.cli import example_config
+
+        return example_config.USAGE, example_config.main
+    from followtheleader.cli import demo
+
+    return demo.USAGE, demo.main
+
+
+def _help(words: list[str]) -> int:
+    if not words:
+        print(_overview())
+        return cli.YES
+    name = words[0]
+    if name not in COMMANDS:
+        return _wrong("ftl-agent help", f"no such command: {name}{near_miss(name, COMMANDS)}", "")
+    print(_load(name)[0], end="")
+    return cli.YES
+
+
+def _overview() -> str:
+    lines = ["usage: ftl-agent COMMAND [INSTANCE] …", ""]
+    lines += [f"  {name:<16}{does}" for name, does in COMMANDS.items()]
+    lines += [
+        "",
+        "ftl-agent help COMMAND tells more, with an example; --version tells the version.",
+    ]
+    lines += ["INSTANCE is the stem of /etc/ftl/INSTANCE.yaml; left out, the only one that runs."]
+    return "\n".join(lines)
+
+
+def _wrong(who: str, what: str, helped: str) -> int:
+    _say(f"{who}: {what}\nTry: ftl-agent help{helped}")
+    return cli.WRONG_USAGE
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,0 +1,237 @@
+"""What a valid configuration may still get wrong, and what to expect of it.
+
+`warnings` looks at this host (do the hooks exist?) and changes nothing; `timeline` only computes.
+Both serve ``ftl-agent check``. Nothing here stops an agent from starting.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from typing import NamedTuple
+
+from followtheleader.config.durations import MS, SECOND, format_duration
+from followtheleader.config.faults import near_miss, show
+from followtheleader.config.hook_files import default_hooks, is_executable
+from followtheleader.config.places import literal_ip
+from followtheleader.config.settings import EVENTS, Settings
+
+BUSY_HOST = 25 * MS
+"""Heartbeats closer than this make an ordinarily busy host lapse."""
+
+
+class Moment(NamedTuple):
+    """One entry of the failover timeline: what, how long at most (nanoseconds), and why."""
+
+    label: str
+    span: int
+    explanation: str
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return a sentence for everything that is allowed but perhaps not meant; each with a cure."""
+    return [
+        *_about_voters(settings),
+        *_about_this_node(settings),
+        *_about_timing(settings),
+        *_about_network(settings),
+        *_about_hooks(settings),
+    ]
+
+
+def timeline(settings: Settings) -> list[Moment]:
+    """Return what follows from the settings when things go wrong, in the order of suddenness.
+
+    The spans hold while no datagram is lost, without the network's delay and without the time that
+    the hooks take.
+    """
+    timing = settings.timing
+    quorum = bool(settings.voters)
+    # A quorum's candidate needs promises, an open group's leads after its wait in any case.
+    claim = timing.claim_patience if quorum else timing.claim_wait
+    reserve = format_duration(timing.lock - timing.lease)
+    ended = "has ended" if quorum else f"has ended, if that takes less than {reserve},"
+    moments = [
+        Moment(
+            "silence forgiven",
+            timing.patience,
+            f"{settings.max_failed_responses} missed heartbeats of "
+            f"{format_duration(settings.heartbeat_interval)} change nothing",
+        ),
+        Moment(
+            "lease",
+            timing.lease,
+            "a leader that nobody answers, or that hangs, stops acting after this",
+        ),
+        Moment(
+            "stop timeout",
+            settings.stop_timeout,
+            "then its job has this long to end before it is killed",
+        ),
+        Moment(
+            "lock",
+            timing.lock,
+            "a follower believes in a silent leader this long: 1.25 × (lease + stop timeout), for "
+            "clocks that run up to 11% fast or slow; after a freeze or a cut the old leader's job "
+            f"{ended} when the next one's starts",
+        ),
+        Moment(
+            "graceful stop",
+            claim,
+            "from the end of on_follower to the next leader; two round trips if all answer",
+        ),
+        Moment(
+            "agent killed or crashed",
+            timing.skew + claim,
+            "its guardian ends the job, runs on_follower and sends the last will; from then on",
+        ),
+        Moment(
+            "host dead, frozen or cut off",
+            timing.lock + timing.skew + claim,
+            "the worst case: nobody can say goodbye, so the lock must run out",
+        ),
+    ]
+    if quorum:
+        moments.append(
+            Moment(
+                "quarantine",
+                timing.lock,
+                "a restarted voter is silent this long, unless it was stopped cleanly; longer if "
+                "it ever granted a longer lock",
+            )
+        )
+    return moments
+
+
+def _about_voters(settings: Settings) -> list[str]:
+    count = len(settings.voters)
+    if count == 0:
+        return []
+    if count == 1:
+        return ["voters: a single voter, nobody can take over from it; name three, or none"]
+    if count == 2:
+        return [
+            "voters: two voters, without either of them nobody leads; add a third, or a witness "
+            "(a node with `witness: true` that is named in voters too)"
+        ]
+    if count % 2 == 0:
+        return [
+            f"voters: {count} voters survive no more failures than {count - 1}, add one or leave "
+            "one out"
+        ]
+    return []
+
+
+def _about_this_node(settings: Settings) -> list[str]:
+    node, voters = settings.node, settings.voters
+    found = []
+    if voters and node not in voters:
+        same = [voter for voter in voters if voter.lower() == node.lower()]
+        hint = f", did you mean {show(same[0])}?" if same else near_miss(node, voters)
+        found.append(
+            f"node: {node} is not among the voters, it follows and never votes or leads{hint}"
+        )
+    if node in ("localhost", "localhost.localdomain"):
+        found.append(f"node: {node} is what many hosts are called, set node to a name of its own")
+    hook = settings.hooks.commands["leader"]
+    if hook and (settings.witness or settings.priority == 0):
+        never = "witness" if settings.witness else "priority"
+        found.append(f"hooks.on_leader: never runs, for this node never leads ({never})")
+    if settings.witness and settings.voters == (node,):
+        found.append("witness: the only voter is a witness, nobody can lead")
+    return found
+
+
+def _about_timing(settings: Settings) -> list[str]:
+    found = []
+    if settings.heartbeat_interval < BUSY_HOST:
+        found.append(
+            f"heartbeat_interval: {format_duration(settings.heartbeat_interval)}, a host that is "
+            f"busy for {format_duration(settings.timing.lease)} loses leadership; write "
+            f"{format_duration(BUSY_HOST)} or more unless you measured it"
+        )
+    if settings.voters and settings.stop_timeout == 0:
+        found.append(
+            "stop_timeout: 0s, the job is killed the moment its lease runs out; write the time "
+            "that it needs to end, such as 2s"
+        )
+    if settings.voters and settings.stop_timeout >= 60 * SECOND:
+        found.append(
+            f"stop_timeout: after the death of a host nobody leads for "
+            f"{format_duration(settings.timing.lock)}"
+        )
+    return found
+
+
+def _about_network(settings: Settings) -> list[str]:
+    found = []
+    existing = [name for _, name in socket.if_nameindex()]
+    for name in settings.interfaces:
+        if name not in existing:
+            hint = near_miss(name, existing)
+            found.append(f"interfaces: {name} does not exist on this host now{hint}")
+    for peer in settings.peers:
+        if literal_ip(peer.host.partition("%")[0]) == 6:
+            found.append(f"peers: {peer.host} is an IPv6 address, only IPv4 is spoken so far")
+    if settings.host.startswith("127."):
+        found.append(f"host: {settings.host}, only agents on this same host are heard")
+    if "static" in settings.discovery and settings.port is None and _other_instances(settings):
+        found.append(
+            "port: not set, and other instances are configured on this host: peers cannot know "
+            "which port this one gets; set port"
+        )
+    return found
+
+
+def _other_instances(settings: Settings) -> bool:
+    folder, own = os.path.split(settings.path)
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return False
+    return any(name.endswith(".yaml") and name != own for name in names)
+
+
+def _about_hooks(settings: Settings) -> list[str]:
+    found = []
+    for event in EVENTS:
+        commands = settings.hooks.commands[event]
+        key = f"hooks.on_{event}"
+        if commands is None:
+            found += _about_default_hooks(settings.hooks_dir, event)
+            continue
+        for command in commands:
+            found += _about_file(key, command[0])
+            # `[/a.sh, /b.sh]` is one command; whoever wrote it may have meant two.
+            scripts = [word for word in command[1:] if is_executable(word) and word[0] == "/"]
+            if len(commands) == 1 and len(command) == 2 and scripts:
+                found.append(
+                    f"{key}: {scripts[0]} is an argument of {command[0]}; to run both, write "
+                    f"[[{command[0]}], [{scripts[0]}]]"
+                )
+    return found
+
+
+def _about_default_hooks(directory: str, event: str) -> list[str]:
+    try:
+        paths = default_hooks(directory, event)
+    except OSError as error:
+        return [f"{error.filename}: cannot be read ({error.strerror}), its hooks will not run"]
+    return [line for path in paths for line in _about_file(f"on_{event}", path)]
+
+
+def _about_file(key: str, path: str) -> list[str]:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return [f"{key}: {path} does not exist, create it or correct the path"]
+    except OSError as error:
+        return [f"{key}: {path} cannot be examined ({error.strerror})"]
+    if not stat.S_ISREG(mode):
+        return [f"{key}: {path} is not a file, name a program"]
+    if not mode & 0o111:
+        return [f"{key}: {path} is not executable, run chmod +x {path}"]
+    if mode & stat.S_IWOTH:
+        return [f"{key}: {path} can be changed by everybody, run chmod o-w {path}"]
+    return []

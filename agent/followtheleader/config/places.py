@@ -1,0 +1,229 @@
+"""Kinds that name a place or a program: addresses, peers, paths, commands.
+
+Nothing here looks anything up: a name that cannot be resolved or a program that does not exist is
+the business of ``followtheleader.config.advice``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from followtheleader.config.faults import show
+from followtheleader.config.kinds import Tell, text_of
+from followtheleader.config.nodes import ListNode, MapNode, Node
+from followtheleader.config.settings import Command, PeerAddress
+
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_BRACKETS = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
+_ZONE = re.compile(r"[^/:\s%]{1,15}")
+MAX_ARGUMENTS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ListenAddress:
+    """A literal IPv4 address of this host; 0.0.0.0 is every one of them."""
+
+    expects: str = "an IPv4 address of this host, such as 10.0.0.2, or 0.0.0.0 for all"
+
+    def parse(self, node: Node, tell: Tell) -> str | None:
+        """Return the address."""
+        text = text_of(node, tell, self.expects)
+        if text is None:
+            return None
+        wrong = _wrong_ipv4(text, unspecified=True)
+        if wrong is None:
+            return text
+        if ":" in text:
+            wrong = f"{show(text)} is not an IPv4 address (a port has its own key, port)"
+        tell(node, f"{wrong}, write {self.expects}")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Where a peer may be found: ``10.0.0.2``, ``host-b:9001``, ``"[fe80::1%eth0]:9001"``."""
+
+    expects: str = "an address or a host name such as 10.0.0.2, host-b or host-b:9001"
+
+    def parse(self, node: Node, tell: Tell) -> PeerAddress | None:
+        """Return host and port."""
+        if isinstance(node, ListNode):
+            tell(node, 'is a list, write an IPv6 address in quotes: "[fe80::1]:9001"')
+            return None
+        if isinstance(node, MapNode):
+            tell(node, "is a mapping, write host:port without a space: host-b:9001")
+            return None
+        text = text_of(node, tell, self.expects)
+        if text is None:
+            return None
+        if "[" not in text and text.count(":") > 1:
+            tell(node, f'{show(text)} looks like IPv6, write it in brackets: "[fe80::1]:9001"')
+            return None
+        try:
+            return self._split(text)
+        except ValueError as error:
+            tell(node, f"{error}, write {self.expects}")
+            return None
+
+    def _split(self, text: str) -> PeerAddress:
+        bracketed = _BRACKETS.fullmatch(text)
+        if bracketed is not None:
+            _check_ipv6(bracketed[1])
+            return PeerAddress(bracketed[1], _port(bracketed[2]))
+        if "[" in text:
+            raise ValueError(f"{show(text)} is not of the form [address]:port")
+        host, colon, port = text.partition(":")
+        wrong = _wrong_host(host)
+        if wrong is not None:
+            raise ValueError(wrong)
+        return PeerAddress(host, _port(port if colon else None))
+
+
+@dataclass(frozen=True, slots=True)
+class FilePath:
+    """The absolute path of a file."""
+
+    expects: str
+
+    def parse(self, node: Node, tell: Tell) -> str | None:
+        """Return the path."""
+        text = text_of(node, tell, self.expects)
+        if text is None:
+            return None
+        wrong = _wrong_path(text)
+        if wrong is not None:
+            tell(node, f"{wrong}, write {self.expects}")
+            return None
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What a hook runs: a path, a list (one argument vector), or a list of lists (several).
+
+    In a list that holds a list, every item is a command: a path or an argument vector.
+    """
+
+    expects: str = 'a path, a list [/path, "argument"], or several such lists in a list'
+
+    def parse(self, node: Node, tell: Tell) -> tuple[Command, ...] | None:
+        """Return the argument vectors; empty for ``[]``, which runs nothing."""
+        if not isinstance(node, ListNode):
+            command = self._path(node, tell)
+            return None if command is None else (command,)
+        if not node.items:
+            return ()
+        if not any(isinstance(item, ListNode) for item in node.items):
+            command = self._vector(node, tell)
+            return None if command is None else (command,)
+        commands = [
+            self._vector(item, tell) if isinstance(item, ListNode) else self._path(item, tell)
+            for item in node.items
+        ]
+        whole = tuple(command for command in commands if command is not None)
+        return whole if len(whole) == len(commands) else None
+
+    def _path(self, node: Node, tell: Tell) -> Command | None:
+        text = text_of(node, tell, self.expects)
+        if text is None:
+            return None
+        if len(text.split()) > 1:
+            words = ", ".join(f'"{word}"' for word in text.split())
+            tell(
+                node,
+                f"{show(text)} would be one path with white space (no shell is involved), "
+                f"write a list: [{show(words)[1:-1]}]",
+            )
+            return None
+        wrong = _wrong_path(text)
+        if wrong is not None:
+            tell(node, f"{wrong}, write {self.expects}")
+            return None
+        return (text,)
+
+    def _vector(self, node: ListNode, tell: Tell) -> Command | None:
+        if not node.items:
+            tell(node, f"the command is empty, write {self.expects}")
+            return None
+        if len(node.items) > MAX_ARGUMENTS:
+            tell(node, f"more than {MAX_ARGUMENTS} arguments, let a script hold them")
+            return None
+        words = [text_of(item, tell, "text", _any_text) for item in node.items]
+        first = words[0]
+        wrong = None if first is None else _wrong_path(first)
+        if wrong is not None:
+            tell(node.items[0], f"{wrong}, the first item of a list is the program's path")
+            return None
+        whole = tuple(word for word in words if word is not None)
+        return whole if len(whole) == len(words) else None
+
+
+def literal_ip(host: str) -> int | None:
+    """Return 4 or 6 if ``host`` is a literal address, None if it is a name."""
+    try:
+        return ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+
+
+def _any_text(_: str) -> bool:
+    return True
+
+
+def _wrong_host(host: str) -> str | None:
+    if re.fullmatch(r"[0-9.]*", host):
+        return _wrong_ipv4(host, unspecified=False)
+    labels = host.removesuffix(".").split(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        return f"{show(host)} is not a host name"
+    if labels[-1].isdigit():
+        return f"{show(host)} is neither an IPv4 address nor a host name"
+    return None
+
+
+def _wrong_ipv4(text: str, *, unspecified: bool) -> str | None:
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        return f"{show(text)} is not an IPv4 address"
+    if address.is_multicast or text == "255.255.255.255":
+        return f"{text} is not the address of one host"
+    if address.is_unspecified and not unspecified:
+        return f"{text} is not the address of a host"
+    return None
+
+
+def _check_ipv6(text: str) -> None:
+    plain, percent, zone = text.partition("%")
+    try:
+        address = ipaddress.IPv6Address(plain)
+    except ValueError:
+        raise ValueError(f"{show(text)} is not an IPv6 address") from None
+    if address.is_multicast or address.is_unspecified:
+        raise ValueError(f"{show(text)} is not the address of one host")
+    if percent and not _ZONE.fullmatch(zone):
+        raise ValueError(f"{show(zone)} is not the name of an interface")
+
+
+def _port(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if re.fullmatch(r"[1-9][0-9]{0,4}", text) is None or int(text) > 65535:
+        raise ValueError(f"{show(text)} is not a port (1 to 65535)")
+    return int(text)
+
+
+def _wrong_path(text: str) -> str | None:
+    if not text:
+        return "is empty"
+    if not text.isprintable():
+        return f"{show(text)} holds control characters"
+    if not text.startswith("/"):
+        return f"{show(text)} is not an absolute path"
+    if text.endswith("/"):
+        return f"{show(text)} is a directory"
+    if len(text.encode()) > 4095:
+        return f"{show(text)} is too long for a path"
+    return None

@@ -1,0 +1,20 @@
+"""The guardian: the small process that outlives the agent and ends its job.
+
+It runs the hooks one at a time, holds the leader's deadline, sees the agent die, and then does what
+the agent no longer can: it unlinks the state files, ends the job, runs on_follower, and sends the
+last will. It takes facts from the agent, never a command or a path.
+
+    messages.py   the lines both ways
+    lease.py      until when the job may run (pure)
+    queue.py      which hook runs next (pure)
+    hooks.py      the commands of each event, read by a short-lived child
+    runner.py     the commands of one event: order, time limit, failure
+    output.py     a hook's output as bounded lines
+    proc.py       what /proc says;  job.py  a whole family of processes, and its end
+    record.py     what the next guardian must know;  lastwill.py  the deposited datagrams
+    program.py    the poll loop that joins them (``python -m followtheleader.guardian``)
+    link.py       the agent's side
+
+All but ``link.py`` is the program itself: standard library only, one thread, no asyncio, and small
+enough to stay in memory when nothing else does.
+"""

@@ -1,0 +1,98 @@
+"""The durable record: what the next guardian must know if this one is killed.
+
+Written before a leader's hook starts and after an on_follower has ended, so that at every instant
+it tells whether an on_follower is owed. It survives the process, not the power: after a power cut
+the job is gone anyway.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from followtheleader.guardian import files, proc
+
+FILE = "record.json"
+VERSION = 1
+
+
+class Record:
+    """What was applied last, and what is owed.
+
+    ``last``: leader, follower or none. ``owed``: a leader's hook has started and no on_follower has
+    ended since. ``event_id``: the marker of that job; ``job``: its known processes (pid, start);
+    ``stop_timeout`` (ns): how long it may take to end.
+    """
+
+    def __init__(self, directory: int) -> None:
+        self._directory = directory
+        self._written = b""
+        self._boot = proc.read_text("/proc/sys/kernel/random/boot_id").strip()
+        self.last = "none"
+        self.owed = False
+        self.change = 0
+        self.event_id = ""
+        self.facts: dict[str, object] = {}
+        self.job: list[tuple[int, int]] = []
+        self.stop_timeout = 0
+
+    def save(self) -> None:
+        """Write it if it has changed. Raise `OSError`."""
+        data = json.dumps(
+            {
+                "version": VERSION,
+                "boot": self._boot,
+                "last": self.last,
+                "owed": self.owed,
+                "change": self.change,
+                "event_id": self.event_id,
+                "facts": self.facts,
+                "job": self.job,
+                "stop_timeout": self.stop_timeout,
+            }
+        ).encode()
+        if data != self._written:
+            files.write_atomic(self._directory, FILE, data)
+            self._written = data
+
+    def load(self) -> str:
+        """Take over what the earlier guardian wrote. Return what is wrong with it, or nothing."""
+        try:
+            data = files.read_small(self._directory, FILE)
+            if data is None:
+                return ""
+            self._take(json.loads(data))
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            self.owed = False
+            return f"{FILE} is not readable ({error}): an on_follower may be owed and is not run"
+        return ""
+
+    def _take(self, saved: dict[str, object]) -> None:
+        last, change, event_id, facts = (saved[k] for k in ("last", "change", "event_id", "facts"))
+        if last not in ("leader", "follower", "none") or not isinstance(change, int):
+            raise ValueError(f"last {last!r}, change {change!r}")
+        if not isinstance(facts, dict) or not isinstance(event_id, str):
+            raise ValueError("facts or event_id")
+        self.last, self.change, self.event_id, self.facts = str(last), change, event_id, facts
+        self.owed = saved["owed"] is True
+        # After a boot the same pids are other processes.
+        same_boot = saved["boot"] == self._boot
+        self.job = _keys(saved["job"]) if same_boot else []
+        self.stop_timeout = int(str(saved["stop_timeout"]))
+
+
+def _keys(value: object) -> list[tuple[int, int]]:
+    if not isinstance(value, list):
+        raise ValueError("processes are not a list")
+    return [(int(pid), int(start)) for pid, start in value]
+
+
+def identity(pid: int) -> tuple[int, int]:
+    """(pid, start time) of a process; start 0 if it is gone."""
+    return pid, proc.start_of(pid)
+
+
+def own_prefix() -> str:
+    """What all event ids of this guardian begin with."""
+    pid, start = identity(os.getpid())
+    return f"{pid}-{start}-"

@@ -1,0 +1,75 @@
+"""Asking a running agent over its local socket; kept so light that a shell loop can afford it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+from followtheleader.errors import NoAnswer
+
+_LONGEST_REPLY = 4 << 20
+
+
+def ask(path: str, request: dict[str, Any], timeout: float = 5.0) -> dict[str, Any]:
+    """Send one request, return the reply; both are JSON objects.
+
+    ``timeout`` in seconds bounds each wait. Raises `NoAnswer`, whose text says what to do.
+    """
+    import json
+
+    raw = _exchange(path, json.dumps(request).encode() + b"\n", timeout)
+    try:
+        reply = json.loads(raw)
+    except ValueError:
+        reply = None
+    if not isinstance(reply, dict):
+        raise NoAnswer(f"{path}: the answer is not ours; does an ftl-agent of this version run?")
+    return reply
+
+
+def ask_role(path: str, timeout: float = 5.0) -> str:
+    """The role in one word (``leader``, ``follower`` or ``candidate``), without any parsing."""
+    return _exchange(path, b"role\n", timeout).decode("ascii", "replace").strip()
+
+
+def _exchange(path: str, line: bytes, timeout: float) -> bytes:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(path)
+            connection.sendall(line)
+            raw = _read_line(connection)
+    except (FileNotFoundError, ConnectionError):
+        # Refused: a socket file that its agent left behind. Reset: it stopped while we asked.
+        raise NoAnswer(f"{path}: no agent answers; is it running? {_how_to_see(path)}") from None
+    except PermissionError:
+        raise NoAnswer(
+            f"{path}: uid {os.geteuid()} may not; use sudo or join the group ftl"
+        ) from None
+    except TimeoutError:
+        raise NoAnswer(
+            f"{path}: no answer within {timeout:g} s; the agent hangs or is overloaded"
+        ) from None
+    except OSError as error:
+        raise NoAnswer(f"{path}: {error.strerror or error}; check --runtime-dir") from None
+    if not raw.endswith(b"\n"):
+        raise NoAnswer(f"{path}: the answer ended early; ask again")
+    return raw
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    raw = bytearray()
+    while not raw.endswith(b"\n") and len(raw) < _LONGEST_REPLY:
+        part = connection.recv(65536)
+        if not part:
+            break
+        raw += part
+    return bytes(raw)
+
+
+def _how_to_see(path: str) -> str:
+    directory = os.path.dirname(path)
+    if directory.startswith("/run/ftl/"):
+        return f"systemctl status ftl-agent@{os.path.basename(directory)}"
+    return "If its directory is another one, give --runtime-dir"

@@ -1,0 +1,147 @@
+"""Where an instance keeps its files: a runtime directory (until reboot) and a state directory.
+
+The agent calls `resolve`, which creates both or raises `StateError`. Commands that only read call
+`locate`, which creates nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+from followtheleader.errors import StateError
+from followtheleader.host import files
+
+STATUS_SOCKET = "status.sock"
+CONTROL_SOCKET = "control.sock"
+
+
+class Directories(NamedTuple):
+    """Absolute paths of one instance's directories; both exist and can be written."""
+
+    runtime: str
+    state: str
+
+
+def resolve(
+    instance: str, runtime_dir: str | None = None, state_dir: str | None = None
+) -> Directories:
+    """Choose, create and test the directories of ``instance``.
+
+    The first of: the argument, what systemd set ($RUNTIME_DIRECTORY, $STATE_DIRECTORY), the
+    system's (/run/ftl, /var/lib/ftl) for root or where one of ours exists, the user's (XDG).
+    """
+    _refuse_path_as_name(instance)
+    runtime = runtime_dir or _from_systemd("RUNTIME_DIRECTORY")
+    if runtime is None and _system_usable(system_runtime(instance)):
+        runtime = system_runtime(instance)
+    if runtime is None:
+        runtime = _user_runtime(instance)
+    state = state_dir or _from_systemd("STATE_DIRECTORY")
+    if state is None and _system_usable(system_state(instance)):
+        state = system_state(instance)
+    if state is None:
+        state = _user_state(instance)
+    return Directories(_make(runtime, 0o755, "--runtime-dir"), _make(state, 0o750, "--state-dir"))
+
+
+def locate(instance: str, runtime_dir: str | None = None) -> str:
+    """The runtime directory in which an agent of ``instance`` answers, for commands that read.
+
+    Unlike `resolve` it takes $RUNTIME_DIRECTORY only if an agent's socket lies there: the command
+    may run inside somebody else's unit (``ExecCondition=ftl-agent is-leader …``).
+    """
+    _refuse_path_as_name(instance)
+    if runtime_dir is not None:
+        return os.path.abspath(runtime_dir)
+    candidates = [system_runtime(instance), *_user_runtimes(instance)]
+    given = _from_systemd("RUNTIME_DIRECTORY")
+    if given is not None and os.path.basename(given) == instance:
+        candidates.insert(0, given)
+    for candidate in candidates:
+        if os.path.lexists(os.path.join(candidate, STATUS_SOCKET)):
+            return candidate
+    return candidates[0]
+
+
+def system_runtime(instance: str) -> str:
+    """The runtime directory of ``instance`` when the system runs it."""
+    return f"/run/ftl/{instance}"
+
+
+def system_state(instance: str) -> str:
+    """The state directory of ``instance`` when the system runs it."""
+    return f"/var/lib/ftl/{instance}"
+
+
+def _refuse_path_as_name(instance: str) -> None:
+    if instance in ("", ".", "..") or "/" in instance or "\0" in instance:
+        raise StateError(f"{instance!r}: not the name of an instance; use the stem of its file")
+
+
+def _from_systemd(variable: str) -> str | None:
+    # systemd lists several directories of a unit with colons; ours is declared first.
+    first = os.environ.get(variable, "").split(":")[0]
+    return first if os.path.isabs(first) else None
+
+
+def _system_usable(path: str) -> bool:
+    if os.geteuid() == 0:
+        return True
+    try:
+        return os.stat(path).st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _user_runtimes(instance: str) -> list[str]:
+    base = os.environ.get("XDG_RUNTIME_DIR", "")
+    found = [f"{base}/ftl/{instance}"] if os.path.isabs(base) and os.path.isdir(base) else []
+    return [*found, f"/tmp/ftl-{os.geteuid()}/{instance}"]
+
+
+def _user_runtime(instance: str) -> str:
+    path = _user_runtimes(instance)[0]
+    if path.startswith("/tmp/ftl-"):
+        _make_private(os.path.dirname(path))
+    return path
+
+
+def _user_state(instance: str) -> str:
+    base = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(base):
+        base = os.path.expanduser("~/.local/state")
+    return f"{base}/ftl/{instance}"
+
+
+def _make_private(path: str) -> None:
+    """Create or accept a directory in /tmp that nobody else can have prepared for us."""
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise files.unwritable(path, error) from None
+    found = os.lstat(path)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise StateError(
+            f"{path}: must be a directory of uid {os.geteuid()} that nobody else can write, but is "
+            f"{stat.filemode(found.st_mode)} of uid {found.st_uid}; remove it or set --runtime-dir"
+        )
+
+
+def _make(path: str, mode: int, option: str) -> str:
+    path = os.path.abspath(path)
+    cure = f"make it writable for this user, or choose another with {option}"
+    try:
+        os.makedirs(path, mode, exist_ok=True)
+        writable = os.access(path, os.W_OK | os.X_OK, effective_ids=True)
+    except FileExistsError:
+        raise StateError(f"{path}: is not a directory; remove it or use {option}") from None
+    except OSError as error:
+        reason = f"cannot be created by uid {os.geteuid()}: {error.strerror}"
+        raise StateError(f"{path}: {reason}; {cure}") from None
+    if not writable:
+        raise StateError(f"{path}: cannot be written by uid {os.geteuid()}; {cure}")
+    return path

@@ -1,0 +1,200 @@
+"""The agent's two local sockets: one request line in, one reply line out, then the end.
+
+Promise: whoever connects can neither stop nor slow the agent. Requests are at most 64 KiB, at
+most 64 clients are served at once, one that says or reads nothing for 5 s is cut off, and the
+handler of a client that has left is cancelled 5 s later. Who may connect is decided by the file's
+mode alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from followtheleader.errors import StateError
+from followtheleader.host import files
+
+Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+
+MOST_CLIENTS = 64
+LONGEST_REQUEST = 64 * 1024
+IDLE_SECONDS = 5.0
+_ACCEPT_PAUSE_SECONDS = 0.1
+_BACKLOG = 256
+
+
+class LocalServer:
+    """A served socket; made by `serve`."""
+
+    def __init__(self, path: str, listener: socket.socket, handler: Handler) -> None:
+        self.path = path
+        self._listener = listener
+        self._inode = os.stat(path).st_ino
+        self._handler = handler
+        self._clients: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(MOST_CLIENTS)
+        self._acceptor = asyncio.get_running_loop().create_task(self._keep_accepting())
+
+    async def close(self) -> None:
+        """Stop serving, cut off every client, remove the socket's file if it is still ours."""
+        tasks = [self._acceptor, *self._clients]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # asyncio closes the sockets in the loop's next round.
+        self._listener.close()
+        try:
+            ours = os.stat(self.path).st_ino == self._inode
+        except OSError:
+            return
+        if ours:
+            files.unlink(self.path)
+
+    async def _keep_accepting(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            # No slot, no accept: further clients wait in the kernel's queue for their turn.
+            await self._slots.acquire()
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+            except OSError:
+                # The client has left already, or there are no file descriptors left.
+                self._slots.release()
+                await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
+                continue
+            client = loop.create_task(self._client(connection))
+            self._clients.add(client)
+            client.add_done_callback(self._client_ended)
+
+    def _client_ended(self, client: asyncio.Task[None]) -> None:
+        self._clients.discard(client)
+        self._slots.release()
+
+    async def _client(self, connection: socket.socket) -> None:
+        try:
+            reader, writer = await asyncio.open_unix_connection(
+                sock=connection, limit=LONGEST_REQUEST
+            )
+        except OSError:
+            connection.close()
+            return
+        await self._serve(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(IDLE_SECONDS):
+                line = await _read_request(reader)
+            reply = await self._answer(line, reader)
+            if reply is not None:
+                writer.write(reply)
+                writer.close()
+                async with asyncio.timeout(IDLE_SECONDS):
+                    await writer.wait_closed()
+        except (TimeoutError, ConnectionError, asyncio.CancelledError) as error:
+            writer.transport.abort()
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes | None, reader: asyncio.StreamReader) -> bytes | None:
+        """The reply to a request line (None: too long); None if the client has left."""
+        if line is None:
+            return _line({"error": f"a request is at most {LONGEST_REQUEST} bytes"})
+        if not line.endswith(b"\n"):
+            return None
+        if line == b"role\n":
+            reply = await self._handle({"command": "role"}, reader)
+            if reply is not None and "role" in reply:
+                return f"{reply['role']}\n".encode()
+            return None if reply is None else _line(reply)
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError):
+            request = None
+        if not isinstance(request, dict):
+            return _line({"error": "a request is one line: a JSON object, or the word role"})
+        reply = await self._handle(request, reader)
+        return None if reply is None else _line(reply)
+
+    async def _handle(
+        self, request: dict[str, Any], reader: asyncio.StreamReader
+    ) -> dict[str, Any] | None:
+        """Run the handler for as long as its client is there."""
+        work = asyncio.ensure_future(self._handler(request))
+        left = asyncio.ensure_future(_until_end(reader))
+        try:
+            await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
+            # The end of what it says is not yet the end of its listening: `socat` half-closes.
+            await asyncio.wait((work,), timeout=IDLE_SECONDS)
+            return work.result() if work.done() else None
+        finally:
+            work.cancel()
+            left.cancel()
+            await asyncio.gather(work, left, return_exceptions=True)
+
+
+async def serve(path: str, mode: int, group: str | None, handler: Handler) -> LocalServer:
+    """Serve ``path`` with this mode and group (left alone if there is no such group).
+
+    ``handler`` gets each request, ``{"command": "role"}`` for the bare word ``role`` (answered by
+    its reply's ``role`` alone), and returns the reply. A stale socket file is replaced. Raises
+    `StateError`.
+    """
+    listener = _listen(path, mode, group)
+    return LocalServer(path, listener, handler)
+
+
+async def _read_request(reader: asyncio.StreamReader) -> bytes | None:
+    try:
+        return await reader.readline()
+    except ValueError:
+        return None
+
+
+async def _until_end(reader: asyncio.StreamReader) -> None:
+    # What a client says after its request is of no interest; only that it ends.
+    while await reader.read(4096):
+        pass
+
+
+def _listen(path: str, mode: int, group: str | None) -> socket.socket:
+    # Bound under another name and renamed: the path never shows a socket with the wrong mode, and
+    # a stale file is replaced without a moment in which there is none.
+    temporary = f"{path}.new"
+    if len(os.fsencode(temporary)) > 107:
+        raise StateError(f"{path}: longer than the 103 bytes of a socket's path; use --runtime-dir")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        files.unlink(temporary)
+        listener.bind(temporary)
+        _give_to_group(temporary, group)
+        os.chmod(temporary, mode)
+        listener.listen(_BACKLOG)
+        os.rename(temporary, path)
+    except OSError as error:
+        listener.close()
+        files.unlink(temporary)
+        raise files.unwritable(path, error) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _give_to_group(path: str, group: str | None) -> None:
+    if group is None:
+        return
+    import grp
+
+    try:
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+    except (KeyError, PermissionError):
+        # No such group, or we are not in it: the socket stays with our own user and group.
+        pass
+
+
+def _line(reply: dict[str, Any]) -> bytes:
+    return json.dumps(reply, separators=(",", ":")).encode() + b"\n"

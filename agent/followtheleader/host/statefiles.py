@@ -1,0 +1,118 @@
+"""The files by which other programs learn the role: ``role``, ``state.json``, the flag ``leader``.
+
+Promise: none of them says ``leader`` before all that it stands for is written, and on loss the flag
+and the role change before anything else. A missing file means "not the leader", so where writing
+fails (a full disk), removing is enough to keep the promise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+
+from followtheleader.errors import StateError
+from followtheleader.host import files
+
+LEADER = "leader"
+
+
+class StateFiles:
+    """The files of one instance in ``runtime_dir``, and the link ``role_file`` to its role."""
+
+    def __init__(self, runtime_dir: str, role_file: str | None = None) -> None:
+        self._role_path = os.path.join(runtime_dir, "role")
+        self._state_path = os.path.join(runtime_dir, "state.json")
+        self._flag_path = os.path.join(runtime_dir, "leader")
+        self._link_path = role_file
+        self._published: str | None = None
+
+    def publish(self, role: str, state: Mapping[str, object]) -> None:
+        """Write the role (``leader``, ``follower`` or ``candidate``) and the state beside it.
+
+        Raises `StateError`; then no file says ``leader`` any more, whatever ``role`` was.
+        """
+        try:
+            if role == LEADER:
+                self._gain(state)
+            else:
+                self._lose(role, state)
+        except StateError:
+            self.withdraw()
+            raise
+
+    def withdraw(self) -> bool:
+        """Remove all three files; say whether nothing is left that says ``leader``."""
+        self._published = None
+        gone = files.unlink(self._flag_path)
+        gone = files.unlink(self._role_path) and gone
+        return files.unlink(self._state_path) and gone
+
+    def link(self) -> str | None:
+        """Point ``role_file`` at our role; None when done, else why not, with the cure.
+
+        Only a symbolic link or nothing is replaced, never a file that somebody wrote.
+        """
+        path = self._link_path
+        if path is None:
+            return None
+        try:
+            return _make_link(path, self._role_path)
+        except OSError as error:
+            cure = "create its directory for this user, or set role_file"
+            return f"{path}: no link to the role, uid {os.geteuid()}: {error.strerror}; {cure}"
+
+    def unlink_link(self) -> None:
+        """Remove ``role_file`` if it is a link to our role."""
+        path = self._link_path
+        if path is None:
+            return
+        try:
+            ours = os.readlink(path) == self._role_path
+        except OSError:
+            return
+        if ours:
+            files.unlink(path)
+
+    def _gain(self, state: Mapping[str, object]) -> None:
+        # The flag comes last: units start on it, and then read the other two.
+        self._write_role(LEADER)
+        self._write_state(state)
+        if not os.path.exists(self._flag_path):
+            files.replace(self._flag_path, b"")
+
+    def _lose(self, role: str, state: Mapping[str, object]) -> None:
+        if not files.unlink(self._flag_path):
+            raise StateError(f"{self._flag_path}: cannot be removed; make its directory writable")
+        self._write_role(role)
+        self._write_state(state)
+
+    def _write_role(self, role: str) -> None:
+        # Rewritten only when it changes (or was removed): watchers wake on role changes alone.
+        if self._published == role and os.path.exists(self._role_path):
+            return
+        files.replace(self._role_path, f"{role}\n".encode())
+        self._published = role
+
+    def _write_state(self, state: Mapping[str, object]) -> None:
+        text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
+        files.replace(self._state_path, text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _make_link(path: str, target: str) -> str | None:
+    try:
+        # symlink() never replaces: what appears meanwhile is found by the second attempt.
+        os.symlink(target, path)
+        return None
+    except FileExistsError:
+        pass
+    if not stat.S_ISLNK(os.lstat(path).st_mode):
+        return f"{path}: is not a link, so it stays as it is; remove it or set role_file"
+    if os.readlink(path) == target:
+        return None
+    temporary = f"{path}.{os.getpid()}"
+    files.unlink(temporary)
+    os.symlink(target, temporary)
+    os.rename(temporary, path)
+    return None

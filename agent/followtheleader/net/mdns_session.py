@@ -1,0 +1,240 @@
+"""One life of python-zeroconf, on one set of interfaces; imported only while discovery runs.
+
+Every method ends within a bounded time, and says what went wrong instead of raising. Only calls
+that python-zeroconf has had since 0.47 are used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+
+from zeroconf import DNSQuestionType, Error, IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
+from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
+
+from followtheleader.net.interfaces import Interface
+from followtheleader.net.mdns import (
+    LEADER_TYPE,
+    MEMBER_TYPE,
+    Address,
+    Announcement,
+    service_mark,
+)
+
+# A member that was cut off when we announced ourselves hears of us this long after the healing.
+ANNOUNCE_SECONDS = 30.0
+_LEAST_SECONDS = 2.0
+CLOSE_SECONDS = 1.0
+_START_SECONDS = 5.0
+_RESOLVE_MS = 3000
+_RESOLVERS = 4
+_MOST_PENDING = 256
+_MOST_ADDRESSES = 16
+# RuntimeError and AssertionError: zeroconf closing under our feet, in its older releases.
+_FAULTS = (OSError, Error, RuntimeError, AssertionError)
+
+
+class Session:
+    """Opened once, then `publish` and `wait` in turn until something fails, then closed."""
+
+    def __init__(
+        self,
+        who: Announcement,
+        interfaces: list[Interface],
+        on_address: Callable[[Address, str], None],
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self._who = who
+        self._addresses = [interface.address for interface in interfaces]
+        # One socket per interface: several on one link would send and hear everything twice.
+        self._sockets = list({i.name: i.address for i in reversed(interfaces)}.values())
+        self._on_address = on_address
+        self._log = _LogReader(on_trouble)
+        self._zeroconf: AsyncZeroconf | None = None
+        self._browser: AsyncServiceBrowser | None = None
+        self._found: asyncio.Queue[str] = asyncio.Queue(_MOST_PENDING)
+        self._pending: set[str] = set()
+        self._unresolved: set[str] = set()
+        self._announced = 0.0
+        self._resolvers: list[asyncio.Task[None]] = []
+        self._member = self._member_info()
+        self._leader: ServiceInfo | None = None
+
+    async def open(self) -> str | None:
+        """Take the sockets, publish the member's record, browse; None, or why not."""
+        try:
+            self._zeroconf = AsyncZeroconf(interfaces=self._sockets, ip_version=IPVersion.V4Only)
+            async with asyncio.timeout(_START_SECONDS):
+                await self._zeroconf.zeroconf.async_wait_for_start()
+            self._browser = AsyncServiceBrowser(
+                self._zeroconf.zeroconf,
+                MEMBER_TYPE,
+                handlers=[self._on_change],
+                # A unicast reply to port 5353 would reach only one of the programs that share it.
+                question_type=DNSQuestionType.QM,
+            )
+            self._log.attach()
+            loop = asyncio.get_running_loop()
+            self._resolvers = [loop.create_task(self._keep_resolving()) for _ in range(_RESOLVERS)]
+            await self._register(self._member)
+        except _FAULTS as error:
+            return _explain(error)
+        return None
+
+    async def publish(self, leading: bool) -> str | None:
+        """Announce us again, with or without the leader's record; None, or why not."""
+        if self._zeroconf is None:
+            return "not open"
+        try:
+            if leading and self._leader is None:
+                self._leader = self._leader_info()
+                await self._register(self._leader)
+            elif not leading and self._leader is not None:
+                gone, self._leader = self._leader, None
+                await (await self._zeroconf.async_unregister_service(gone))
+            elif asyncio.get_running_loop().time() >= self._announced + _LEAST_SECONDS:
+                self._announced = asyncio.get_running_loop().time()
+                await (await self._zeroconf.async_update_service(self._member))
+        except _FAULTS as error:
+            return _explain(error)
+        return None
+
+    async def wait(self, wake: asyncio.Event) -> None:
+        """Until ``wake`` is set or it is time to announce us again."""
+        for name in sorted(self._unresolved):
+            self._enqueue(name)
+        self._unresolved.clear()
+        try:
+            async with asyncio.timeout(ANNOUNCE_SECONDS):
+                await wake.wait()
+        except TimeoutError:
+            pass
+
+    async def close(self) -> None:
+        """Say goodbye and give everything back, within `CLOSE_SECONDS`."""
+        self._log.detach()
+        for resolver in self._resolvers:
+            resolver.cancel()
+        await asyncio.gather(*self._resolvers, return_exceptions=True)
+        if self._zeroconf is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                if self._browser is not None:
+                    await self._browser.async_cancel()
+                await self._zeroconf.async_close()
+        except _FAULTS:
+            # Without a goodbye the records run out by themselves; only the sockets must go.
+            self._zeroconf.zeroconf.close()
+
+    async def _register(self, info: ServiceInfo) -> None:
+        if self._zeroconf is not None:
+            self._announced = asyncio.get_running_loop().time()
+            # Cooperating: our names are unique, and probing for others would take 1.2 s.
+            await (await self._zeroconf.async_register_service(info, cooperating_responders=True))
+
+    def _member_info(self) -> ServiceInfo:
+        return ServiceInfo(
+            MEMBER_TYPE,
+            f"{self._who.member_label}.{MEMBER_TYPE}",
+            port=self._who.port,
+            properties=dict(self._who.txt),
+            # Not the host's own name: avahi answers for that one, and our goodbye would end it.
+            server=f"ftl-{self._who.id:016x}.local.",
+            parsed_addresses=self._addresses[:_MOST_ADDRESSES],
+        )
+
+    def _leader_info(self) -> ServiceInfo:
+        return ServiceInfo(
+            LEADER_TYPE,
+            f"{self._who.leader_label}.{LEADER_TYPE}",
+            port=self._who.port,
+            properties={},
+            server=f"ftl-{self._who.id:016x}-leader.local.",
+            parsed_addresses=self._addresses[:1],
+        )
+
+    def _on_change(
+        self,
+        zeroconf: Zeroconf,
+        service_type: str,
+        name: str,
+        state_change: ServiceStateChange,
+    ) -> None:
+        # Called from inside zeroconf's packet handling: enqueue only. A removal means nothing.
+        if state_change is not ServiceStateChange.Removed:
+            self._enqueue(name)
+
+    def _enqueue(self, name: str) -> None:
+        if name in self._pending or name.lower() == self._member.name.lower():
+            return
+        if not self._found.full():
+            self._pending.add(name)
+            self._found.put_nowait(name)
+        elif len(self._unresolved) < _MOST_PENDING:
+            self._unresolved.add(name)
+
+    async def _keep_resolving(self) -> None:
+        while True:
+            name = await self._found.get()
+            self._pending.discard(name)
+            if not await self._resolve(name) and len(self._unresolved) < _MOST_PENDING:
+                self._unresolved.add(name)
+
+    async def _resolve(self, name: str) -> bool:
+        """Tell the addresses behind a name; False if they could not be learned yet."""
+        if self._zeroconf is None:
+            return False
+        try:
+            info = AsyncServiceInfo(MEMBER_TYPE, name)
+            zeroconf = self._zeroconf.zeroconf
+            if not await info.async_request(zeroconf, _RESOLVE_MS, DNSQuestionType.QM):
+                return False
+            addresses = info.parsed_addresses(IPVersion.V4Only)[:_MOST_ADDRESSES]
+        except _FAULTS:
+            # A name that breaks the rules, or we are closing: nothing to ask again.
+            return True
+        port, texts = info.port, info.properties
+        if texts.get(b"service") != service_mark(self._who.service) or not port:
+            return True
+        node = (texts.get(b"node") or b"").decode("utf-8", "replace")
+        for address in addresses:
+            if (address, port) not in self._own():
+                self._on_address((address, port), node)
+        return True
+
+    def _own(self) -> list[Address]:
+        return [(address, self._who.port) for address in self._addresses]
+
+
+class _LogReader(logging.Handler):
+    """Hears what zeroconf only logs, such as sends that fail, as one line without a traceback."""
+
+    def __init__(self, on_trouble: Callable[[str], None]) -> None:
+        super().__init__(logging.WARNING)
+        self._on_trouble = on_trouble
+
+    def attach(self) -> None:
+        logging.getLogger("zeroconf").addHandler(self)
+
+    def detach(self) -> None:
+        logging.getLogger("zeroconf").removeHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._on_trouble(" ".join(record.getMessage().split()))
+
+
+def _explain(error: BaseException) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return (
+            "UDP port 5353 is held by a program that does not share it; "
+            "for avahi set disallow-other-stacks=no in avahi-daemon.conf"
+        )
+    if number in (errno.ENETUNREACH, errno.ENODEV, errno.EADDRNOTAVAIL):
+        return f"no multicast on these interfaces ({error})"
+    if isinstance(error, TimeoutError):
+        return "zeroconf did not start in time"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

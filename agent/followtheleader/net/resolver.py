@@ -1,0 +1,117 @@
+"""Addresses of the peers that the configuration names.
+
+Promise: a slow or dead name server delays nothing, not even the stop: it is asked in threads that
+nobody waits for. A peer that cannot be resolved is tried for ever and reported once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterable
+
+Address = tuple[str, int]
+
+FIRST_RETRY_SECONDS = 1.0
+LAST_RETRY_SECONDS = 60.0
+
+
+class Resolver:
+    """Resolves (host, port) pairs for as long as it runs.
+
+    ``on_addresses(host, addresses)`` is called in the loop whenever a peer's set of IPv4 addresses
+    is new or has changed; ``on_failure(message)`` once for each peer until it resolves again.
+    """
+
+    def __init__(
+        self,
+        peers: Iterable[Address],
+        on_addresses: Callable[[str, list[Address]], None],
+        on_failure: Callable[[str], None],
+    ) -> None:
+        self._peers = list(dict.fromkeys(peers))
+        self._on_addresses = on_addresses
+        self._on_failure = on_failure
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin; literal addresses are told at once."""
+        loop = asyncio.get_running_loop()
+        for host, port in self._peers:
+            if _is_literal(host):
+                self._on_addresses(host, [(host, port)])
+            else:
+                self._tasks.append(loop.create_task(self._keep_resolving(host, port)))
+
+    async def close(self) -> None:
+        """Stop; nothing is called afterwards."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _keep_resolving(self, host: str, port: int) -> None:
+        known: list[Address] = []
+        reported = False
+        wait = FIRST_RETRY_SECONDS
+        while True:
+            found = await _ask(host, port)
+            if isinstance(found, str):
+                if not reported:
+                    cure = "correct `peers`, or add it to DNS or /etc/hosts; trying on"
+                    self._on_failure(f"peers: {host}: {found}; {cure}")
+                reported = True
+            else:
+                reported = False
+                # Names move (containers, DHCP): a resolved one is asked again too, but calmly.
+                wait = LAST_RETRY_SECONDS
+                if found != known:
+                    known = found
+                    self._on_addresses(host, found)
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, LAST_RETRY_SECONDS)
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
+
+
+async def _ask(host: str, port: int) -> list[Address] | str:
+    """The addresses in a stable order, or why there are none.
+
+    Not loop.getaddrinfo(): its threads are waited for when the loop ends.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[Address] | str] = loop.create_future()
+
+    def tell(found: list[Address] | str) -> None:
+        if not answer.done():
+            answer.set_result(found)
+
+    def work() -> None:
+        found = _getaddrinfo(host, port)
+        try:
+            loop.call_soon_threadsafe(tell, found)
+        except RuntimeError:
+            pass  # The loop has ended meanwhile.
+
+    try:
+        threading.Thread(target=work, name=f"resolve {host}", daemon=True).start()
+    except RuntimeError as error:
+        return str(error)
+    return await answer
+
+
+def _getaddrinfo(host: str, port: int) -> list[Address] | str:
+    try:
+        found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
+    except OSError as error:
+        return error.strerror or str(error)
+    except UnicodeError:
+        return "not a host name"
+    return sorted({(str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found})

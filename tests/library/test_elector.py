@@ -1,0 +1,173 @@
+"""The library's front door, with real sockets on loopback and no mDNS."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+
+import pytest
+
+from followtheleader import Elector, ElectorEvent, elect
+from followtheleader.errors import AddressError
+
+PATIENCE = 15.0
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that are free now: all are held until all are known."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket(type=socket.SOCK_DGRAM)) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    tick = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "the condition never came true"
+        tick.wait(0.01)
+
+
+class Group:
+    """Electors that know each other's ports, and what they told, in order."""
+
+    def __init__(self, count: int) -> None:
+        ports = free_ports(count)
+        self.told: list[tuple[int, ElectorEvent]] = []
+        self.members = [
+            elect(
+                "MyServiceName",
+                host="127.0.0.1",
+                port=port,
+                node=f"n{number}",
+                peers=tuple(f"127.0.0.1:{other}" for other in ports if other != port),
+                mdns=False,
+            )
+            for number, port in enumerate(ports)
+        ]
+        for number, member in enumerate(self.members):
+            for event in ("leader", "follower", "reelection", "error"):
+                member.on(event, partial(self._hear, number))
+
+    def _hear(self, number: int, event: ElectorEvent) -> None:
+        self.told.append((number, event))
+
+    def leaders(self) -> list[Elector]:
+        return [member for member in self.members if member.is_leader]
+
+    def events(self, number: int) -> list[str]:
+        return [event.type for n, event in self.told if n == number]
+
+
+@pytest.fixture
+def group() -> Iterator[Group]:
+    group = Group(3)
+    for member in group.members:
+        member.start()
+    try:
+        yield group
+    finally:
+        for member in group.members:
+            member.stop()
+
+
+def test_one_leads_and_the_others_follow_it(group: Group) -> None:
+    wait_until(lambda: len(group.told) >= 3)
+
+    assert len(group.leaders()) == 1
+    leader = next(event for _, event in group.told if event.type == "leader")
+    followers = [event for _, event in group.told if event.type == "follower"]
+    assert {event.leader for event in followers} == {leader.leader}
+    assert {event.term for event in followers} == {leader.term}
+    assert leader.token == leader.term > 0
+
+
+def test_stop_hands_over(group: Group) -> None:
+    wait_until(lambda: len(group.told) >= 3)
+    first = group.leaders()[0]
+    number = group.members.index(first)
+
+    assert first.stop()
+    wait_until(lambda: len(group.leaders()) == 1)
+
+    assert group.events(number)[-1] == "follower"
+    assert not first.is_leader
+    successor = group.members.index(group.leaders()[0])
+    assert group.events(successor)[-2:] == ["reelection", "leader"]
+
+
+def test_the_next_leads_only_after_the_follower_handlers_have_returned(group: Group) -> None:
+    wait_until(lambda: len(group.told) >= 3)
+    first = group.leaders()[0]
+    may_return = threading.Event()
+    first.on("follower", lambda _: may_return.wait(PATIENCE))
+    stopping = threading.Thread(target=first.stop)
+    stopping.start()
+    number = group.members.index(first)
+    wait_until(lambda: group.events(number)[-1] == "follower")
+
+    # Longer than lease and lock: it goes on renewing until the handler has returned.
+    assert not _leads_within(group, 2.0)
+    may_return.set()
+    stopping.join(PATIENCE)
+    wait_until(lambda: len(group.leaders()) == 1)
+
+
+def _leads_within(group: Group, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    tick = threading.Event()
+    while time.monotonic() < deadline:
+        if group.leaders():
+            return True
+        tick.wait(0.005)
+    return False
+
+
+def test_an_exception_in_a_handler_is_an_error_event_and_the_election_goes_on() -> None:
+    seen: list[ElectorEvent] = []
+    port = free_ports(1)[0]
+    elector = elect({"name": "Lonely", "host": "127.0.0.1", "port": port, "mdns": False})
+    elector.on("leader", lambda e: 1 / 0).on("error", seen.append)
+    with elector:
+        wait_until(lambda: bool(seen))
+        assert isinstance(seen[0].error, ZeroDivisionError)
+        wait_until(lambda: elector.is_leader)
+
+
+def test_options_of_the_seed() -> None:
+    elector = elect({"name": "x", "type": "mine", "port": 9001, "maxFailedResponses": 5})
+
+    assert elector.service == "x.mine"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": ""},
+        {"name": "x", "port": 0},
+        {"name": "x", "max_failed_responses": 0},
+        {"name": "x", "peers": ("host:x",)},
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=":"):
+        elect(options)
+
+
+def test_unknown_events_are_refused() -> None:
+    with pytest.raises(ValueError, match="leader, follower, reelection, error"):
+        elect("x").on("leading", print)
+
+
+def test_a_taken_port_is_said_by_start() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        elector = elect("x", host="127.0.0.1", port=taken.getsockname()[1], mdns=False)
+        with pytest.raises(AddressError, match="port"):
+            elector.start()
