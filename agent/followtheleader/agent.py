@@ -22,10 +22,10 @@ from types import TracebackType
 
 from followtheleader import report
 from followtheleader.config import load
+from followtheleader.config.reload import changed
 from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
-from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
 from followtheleader.driver import Driver, Profile
 from followtheleader.errors import ConfigError, InvariantBroken, StateError
@@ -46,7 +46,6 @@ EXIT_DEFECT = 70
 STATE_FILE_PAUSE_SECONDS = 0.2
 MINUTE: Span = 60 * NANOSECONDS
 WATCHDOG_AT_LEAST: Span = 2 * NANOSECONDS
-RELOADABLE = ("hooks",)
 
 
 def run(settings: Settings, directories: Directories) -> int:
@@ -78,9 +77,7 @@ def profile_of(settings: Settings, directories: Directories) -> Profile:
         service=settings.service,
         name=settings.node,
         priority=settings.priority,
-        timing=Timing(
-            settings.heartbeat_interval, settings.max_failed_responses, settings.stop_timeout
-        ),
+        timing=settings.timing,
         voters=settings.voters,
         witness=settings.witness,
         host=settings.host,
@@ -376,12 +373,7 @@ class Agent:
         self._notify.ready(self._status_line())
 
     def _reload(self, new: Settings) -> None:
-        old = self._settings
-        fixed = [
-            name
-            for name in Settings.__slots__
-            if name not in RELOADABLE and getattr(old, name) != getattr(new, name)
-        ]
+        fixed = changed(self._settings, new, reload=False)
         self._guardian.reload()
         if fixed:
             names = ", ".join(fixed)

@@ -1,26 +1,22 @@
 """``ftl-agent demo``: three agents on loopback, and what happens when their leader fails.
 
-Promise: every figure is measured on real agents, started here as ``ftl-agent run``, with the signal
-sent as one end and the first line of the next leader's hook, heard from it, as the other. It exits
-with 0 only if every step ended as promised, and leaves nothing behind.
+Promise: every figure is measured on real agents, from the signal that was sent to the first line of
+the next leader's hook. It exits with 0 only if every step ended as promised, and leaves no process
+and no file behind, also when it is interrupted.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
-from typing import NamedTuple, NoReturn, TypeVar
+from types import FrameType
 
 from followtheleader import cli
 from followtheleader.cli import options, terminal
-from followtheleader.cli.demo_group import DemoAgent, Group, loopback_works
-from followtheleader.cli.demo_log import Record, boottime, broken_promises, first
-from followtheleader.config import advice
+from followtheleader.cli.demo_group import Group, loopback_works
+from followtheleader.cli.demo_story import ALLOWANCE, Failed, Gap, Story
 from followtheleader.config.durations import MS, SECOND, format_duration
-from followtheleader.core.types import Instant, Span
-
-T = TypeVar("T")
+from followtheleader.core.types import Span
 
 USAGE = """\
 usage: ftl-agent demo
@@ -35,31 +31,11 @@ Example:
   ftl-agent demo
 """
 
-PATIENCE = 10 * SECOND
-"""How long a step may take before the demo gives up; far more than any promise."""
-ALLOWANCE: Span = 500 * MS
-"""What starting hooks and a busy machine may add to a promise."""
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class Gap(NamedTuple):
-    """One measured change of leaders.
-
-    ``gap``: from the fault to the first line of the next on_leader. ``election``: the part of it
-    that ``promised`` speaks of.
-    """
-
-    what: str
-    gap: Span
-    election: Span
-    promised: Span
-
-    @property
-    def held(self) -> bool:
-        return self.election <= self.promised + ALLOWANCE
-
-
-class Failed(Exception):
-    """A step did not end as promised; ``str()`` says which and how."""
+class _Interrupted(Exception):
+    """A signal asked us to stop; ``args[0]`` is its number."""
 
 
 def main(argv: list[str]) -> int:
@@ -68,17 +44,71 @@ def main(argv: list[str]) -> int:
     if not loopback_works():
         print("ftl-agent demo: no datagram passes 127.0.0.1; run: ip link set lo up")
         return cli.NO
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _stop)
-    group = Group()
+    before = [signal.signal(number, _interrupt) for number in _SIGNALS]
     try:
-        with group:
-            try:
-                failure = Story(group).tell()
-            finally:
-                # From here on it is quickly over: a second ^C must not leave half of it.
-                for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-                    signal.signal(number, signal.SIG_IGN)
-    except Failed as failed:
-        failure = str(failed)
-    return _verdict(failure, group.left_behind)
+        return _demo()
+    except _Interrupted as stopped:
+        print("\ninterrupted: all agents are stopped, and the directory is removed")
+        return 128 + int(stopped.args[0])
+    finally:
+        for number, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _demo() -> int:
+    paint = terminal.paint_for(sys.stdout)
+    failure = None
+    with Group() as group:
+        story = Story(group, paint)
+        try:
+            group.prepare()
+            story.tell()
+        except Failed as failed:
+            failure = f"{failed}\n{group.last_words()}"
+        finally:
+            # From here on it is quickly over; a second ^C must not leave half of it.
+            for number in _SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+    if story.gaps:
+        print(f"\n{gap_table(story.gaps, paint)}")
+    late = [gap.what for gap in story.gaps if not gap.held]
+    failures = [failure] if failure else []
+    failures += [f"{what}: took longer than promised; is this machine busy?" for what in late]
+    failures += group.left_behind
+    if failures:
+        print(f"\n{paint('red', 'failed')}: " + "\n        ".join(failures))
+        return cli.NO
+    stamps = sum(record.what == "job" for record in group.log.records)
+    print(f"\n{paint('green', 'held')}: never two jobs at once ({stamps} stamps of jobs), every")
+    print("      leader's job ended before the next began, and nothing is left behind")
+    return cli.YES
+
+
+def gap_table(gaps: list[Gap], paint: terminal.Paint) -> str:
+    """The measured gaps beside what the configuration promises."""
+    rows = [("WHAT HAPPENED", "GAP", "ELECTION", "PROMISED")]
+    rows += [
+        (gap.what, _seconds(gap.gap), _seconds(gap.election), f"≤ {_seconds(gap.promised)}")
+        for gap in gaps
+    ]
+    head, *lines = terminal.table(rows, right=(1, 2, 3)).split("\n")
+    return "\n".join(
+        [
+            paint("bold", head),
+            *lines,
+            "",
+            "  gap: from the fault to the first line of the next on_leader, as it was heard here.",
+            "  It holds the end of the old job, on_follower, the election, and the start of a hook.",
+            "  election: the part that the promise is about: since all agents were up (launch), since",
+            "  on_follower (killed, stopped), since the freeze. Hooks and a busy machine may add",
+            f"  {format_duration(ALLOWANCE)} before the demo calls a promise broken.",
+        ]
+    )
+
+
+def _seconds(span: Span) -> str:
+    return f"{span / SECOND:.3f} s" if span >= MS else "0.000 s"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Interrupted(number)

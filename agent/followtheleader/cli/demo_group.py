@@ -68,7 +68,6 @@ class DemoAgent:
             "node": self.name,
             "host": "127.0.0.1",
             "port": port,
-            "interfaces": ["lo"],
             "discovery": ["static"],
             "peers": [f"127.0.0.1:{other}" for other in others],
             "hooks": {"on_leader": hook, "on_follower": hook, "timeout": "5s"},
@@ -122,19 +121,27 @@ class DemoAgent:
 
 
 class Group:
-    """Three configured agents, not yet started, and the log of their hooks."""
+    """Three agents, not yet started, and the log of their hooks."""
 
     def __init__(self) -> None:
         self.place = _private_directory()
         self.log = Log(os.path.join(self.place, "pipe"))
+        self.agents = {name: DemoAgent(self.place, name) for name in NAMES}
+        self.left_behind: list[str] = []
+
+    def prepare(self) -> None:
+        """Write the hooks and configurations."""
         script = os.path.join(self.place, "hook.sh")
         with open(script, "w") as file:
             file.write(NODE_SCRIPT)
-        self.agents = {name: DemoAgent(self.place, name) for name in NAMES}
         ports = _free_ports(len(NAMES))
         for agent, port in zip(self.agents.values(), ports, strict=True):
             agent.configure(port, [p for p in ports if p != port], script, self.log.path)
-        self.left_behind: list[str] = []
+
+    def last_words(self) -> str:
+        """The end of each agent's log."""
+        told = [(agent.name, agent.last_words()) for agent in self.agents.values()]
+        return "\n".join(f"--- the log of {name} ends with\n{text}" for name, text in told if text)
 
     def __enter__(self) -> Group:
         return self
@@ -153,7 +160,9 @@ class Group:
             shutil.rmtree(self.place, ignore_errors=True)
 
     def _end_agents(self) -> None:
-        running = [a.process for a in self.agents.values() if a.process and a.process.poll() is None]
+        running = [
+            a.process for a in self.agents.values() if a.process and a.process.poll() is None
+        ]
         for process in running:
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGCONT)

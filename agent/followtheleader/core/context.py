@@ -62,7 +62,7 @@ class Agenda:
         )
 
     def elect_after_silence(self) -> None:
-        """Plan a claim because a leader fell silent: longer, if it may be ourselves who are deaf."""
+        """Plan a claim as a leader fell silent: later, if it may be ourselves who are deaf."""
         doubt = self._node.timing.heartbeat if self._out.now < self._doubt_until else 0
         self.elect_after(self.skew() + doubt)
 

@@ -1,0 +1,133 @@
+"""What is allowed but perhaps not meant, and the failover timeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from followtheleader.config.advice import timeline, warnings
+from followtheleader.config.hook_files import default_hooks
+from followtheleader.config.loader import parse
+from followtheleader.config.settings import Settings
+
+MS = 1_000_000
+
+
+def of(text: str, path: str = "/nowhere/svc.yaml") -> Settings:
+    """The settings of this text on host-a."""
+    return parse(text.encode(), path, host_name="host-a")
+
+
+def script(path: Path, mode: int = 0o755) -> Path:
+    """Make a small program."""
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(mode)
+    return path
+
+
+def test_nothing_to_say() -> None:
+    assert warnings(of("")) == []
+    assert warnings(of("voters: [host-a, host-b, host-c]\ninterfaces: [lo]")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("voters: [host-a]", "voters: a single voter"),
+        ("voters: [host-a, host-b]", "voters: two voters"),
+        ("voters: [host-a, b, c, d]", "voters: 4 voters survive no more failures than 3"),
+        ("voters: [a, b, c]", "node: host-a is not among the voters"),
+        ("voters: [Host-A, b, c]", "did you mean 'Host-A'?"),
+        ("node: localhost", "node: localhost is what many hosts are called"),
+        ("priority: 0\nhooks: {on_leader: /bin/true}", "hooks.on_leader: never runs"),
+        ("voters: [host-a]\nwitness: true", "witness: the only voter is a witness"),
+        (
+            "voters: [host-a, b, c]\nwitness: true\nhooks: {on_leader: /bin/true}",
+            "never leads (witness)",
+        ),
+        ("heartbeat_interval: 10ms", "heartbeat_interval: 10ms, a host that is busy for 32ms"),
+        ("voters: [host-a, b, c]\nstop_timeout: 0s", "stop_timeout: 0s, the job is killed"),
+        ("voters: [host-a, b, c]\nstop_timeout: 2m", "nobody leads for 151s"),
+        ("interfaces: [nosuch0]", "interfaces: nosuch0 does not exist on this host"),
+        ('discovery: static\npeers: ["[fe80::1%eth0]"]', "only IPv4 is spoken so far"),
+        ("host: 127.0.0.1", "host: 127.0.0.1, only agents on this same host"),
+        ("hooks: {on_error: /no/such/hook}", "hooks.on_error: /no/such/hook does not exist"),
+        ("hooks: {on_error: [/etc]}", "hooks.on_error: /etc is not a file"),
+        ("hooks: {on_leader: [/bin/sh, /bin/ls]}", "write [[/bin/sh], [/bin/ls]]"),
+    ],
+)
+def test_warning(text: str, says: str) -> None:
+    assert any(says in warning for warning in warnings(of(text))), warnings(of(text))
+
+
+def test_hook_that_cannot_run_or_that_anybody_can_change(tmp_path: Path) -> None:
+    plain = script(tmp_path / "plain.sh", 0o644)
+    public = script(tmp_path / "public.sh", 0o757)
+    found = warnings(of(f"hooks: {{on_leader: {plain}, on_follower: {public}}}"))
+    assert found == [
+        f"hooks.on_leader: {plain} is not executable, run chmod +x {plain}",
+        f"hooks.on_follower: {public} can be changed by everybody, run chmod o-w {public}",
+    ]
+
+
+def test_default_hooks_in_the_order_of_their_names(tmp_path: Path) -> None:
+    home = tmp_path / "svc"
+    first = script(home / "on_leader.sh", 0o644)
+    folder = home / "on_leader.d"
+    ten, two = script(folder / "10-b"), script(folder / "02-a")
+    script(folder / "03-not-executable", 0o644)
+    for left_over in ("04~", ".05", "06.sample", "07.dpkg-old"):
+        script(folder / left_over)
+    (folder / "08-directory").mkdir()
+    assert default_hooks(str(home), "leader") == [str(first), str(two), str(ten)]
+    assert default_hooks(str(home), "follower") == []
+    assert default_hooks(str(tmp_path / "none"), "leader") == []
+    found = warnings(of("", str(tmp_path / "svc.yaml")))
+    assert found == [f"on_leader: {first} is not executable, run chmod +x {first}"]
+
+
+def test_static_discovery_beside_other_instances_needs_a_port(tmp_path: Path) -> None:
+    path = tmp_path / "svc.yaml"
+    path.touch()
+    text = "discovery: static\npeers: [10.0.0.2]\n"
+    assert warnings(of(text, str(path))) == []
+    (tmp_path / "other.yaml").touch()
+    assert any("set port" in warning for warning in warnings(of(text, str(path))))
+    assert warnings(of(text + "port: 9001\n", str(path))) == []
+
+
+def spans(text: str) -> dict[str, float]:
+    """The timeline in milliseconds."""
+    return {moment.label: moment.span / MS for moment in timeline(of(text))}
+
+
+def test_timeline_of_an_open_group() -> None:
+    assert spans("") == {
+        "silence forgiven": 1000,
+        "lease": 800,
+        "stop timeout": 0,
+        "lock": 1000,
+        "graceful stop": 100,
+        "agent killed or crashed": 140,
+        "host dead, frozen or cut off": 1140,
+    }
+
+
+def test_timeline_of_a_quorum_group() -> None:
+    assert spans("voters: [host-a, b, c]") == {
+        "silence forgiven": 1000,
+        "lease": 800,
+        "stop timeout": 2000,
+        "lock": 3500,
+        "graceful stop": 200,
+        "agent killed or crashed": 240,
+        "host dead, frozen or cut off": 3740,
+        "quarantine": 3500,
+    }
+
+
+def test_timeline_says_what_an_open_group_does_not_promise() -> None:
+    lock = {moment.label: moment.explanation for moment in timeline(of(""))}["lock"]
+    assert "has ended, if that takes less than 200ms," in lock
