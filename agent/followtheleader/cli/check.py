@@ -14,7 +14,7 @@ from followtheleader import cli
 from followtheleader.cli import locating, options, terminal
 from followtheleader.cli.run import CONFIG_DIR, config_path
 from followtheleader.config import advice, load
-from followtheleader.config.durations import MS
+from followtheleader.config.durations import MS, format_duration
 from followtheleader.config.settings import Settings
 from followtheleader.errors import ConfigError
 from followtheleader.roles_here import DEFAULT_ROLE_FILE
@@ -99,7 +99,7 @@ class _Report:
             paint("bold", "If something goes wrong"),
         ]
         for label, span, why in advice.timeline(settings):
-            lines.append(_moment(label, terminal.span(span / MS) if span else "0 s", why, width))
+            lines.append(_moment(label, format_duration(span), why, width))
         lines += [_warning(warning, paint, width) for warning in self.warnings]
         return "\n".join(lines)
 

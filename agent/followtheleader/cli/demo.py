@@ -31,6 +31,13 @@ Example:
   ftl-agent demo
 """
 
+EXPLANATION = f"""\
+  gap: from the fault to the first line of the next on_leader, as it was heard here. The end of
+  the old job, on_follower, the election and the start of a hook are in it.
+  election: the part that the promise is about: since all agents were up (launch), since
+  on_follower (killed, stopped), since the freeze. What hooks take to start, and a busy machine,
+  may add {format_duration(ALLOWANCE)} before a promise is broken."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -79,8 +86,10 @@ def _demo() -> int:
         print(f"\n{paint('red', 'failed')}: " + "\n        ".join(failures))
         return cli.NO
     stamps = sum(record.what == "job" for record in group.log.records)
-    print(f"\n{paint('green', 'held')}: never two jobs at once ({stamps} stamps of jobs), every")
-    print("      leader's job ended before the next began, and nothing is left behind")
+    print(
+        f"\n{paint('green', 'held')}: each job had ended before the next began "
+        f"({stamps} stamps of jobs), and nothing is left behind"
+    )
     return cli.YES
 
 
@@ -92,18 +101,7 @@ def gap_table(gaps: list[Gap], paint: terminal.Paint) -> str:
         for gap in gaps
     ]
     head, *lines = terminal.table(rows, right=(1, 2, 3)).split("\n")
-    return "\n".join(
-        [
-            paint("bold", head),
-            *lines,
-            "",
-            "  gap: from the fault to the first line of the next on_leader, as it was heard here.",
-            "  It holds the end of the old job, on_follower, the election, and the start of a hook.",
-            "  election: the part that the promise is about: since all agents were up (launch), since",
-            "  on_follower (killed, stopped), since the freeze. Hooks and a busy machine may add",
-            f"  {format_duration(ALLOWANCE)} before the demo calls a promise broken.",
-        ]
-    )
+    return "\n".join([paint("bold", head), *lines, "", EXPLANATION])
 
 
 def _seconds(span: Span) -> str:

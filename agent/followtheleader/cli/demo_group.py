@@ -107,6 +107,14 @@ class DemoAgent:
         except NoAnswer:
             return None
 
+    def role_file(self) -> str | None:
+        """The word in its role file; None if there is no file."""
+        try:
+            with open(f"{self.place}/run/role") as file:
+                return file.read().strip()
+        except FileNotFoundError:
+            return None
+
     def is_up(self) -> bool:
         """Whether its status socket exists: it listens."""
         return os.path.exists(f"{self.place}/run/{STATUS_SOCKET}")

@@ -104,8 +104,7 @@ class Story:
         victim.start()
         self._ended.remove(victim)
         self._act(f"start {victim.name} again (pid {victim.pid})")
-        self._wait_agreement()
-        self._say(boottime(), f"{victim.name} is back as a follower")
+        self._wait_agreement(f"{victim.name} is back as a follower")
 
     def _freeze(self) -> None:
         victim, mark = self._current(), self._mark()
@@ -116,13 +115,13 @@ class Story:
         promised = self._promised["host dead, frozen or cut off"]
         self._measure("leader frozen", at, elected.at - at, elected.at, promised)
         early = _seconds(elected.at - ended.at)
-        self._say(boottime(), f"its guardian had ended {victim.name}'s job {early} before")
+        self._say(boottime(), f"the guardian of {victim.name} had ended its job {early} before")
+        if victim.role_file() == "leader":
+            raise Failed(f"{victim.name} is frozen, and its role file still says leader")
         self._wait_agreement()
         self._ended.remove(victim)
-        at = self._signal(victim, signal.SIGCONT, "resume")
-        self._wait_agreement()
-        after = _seconds(boottime() - at)
-        self._say(boottime(), f"{victim.name} is back as a follower, after {after}")
+        self._signal(victim, signal.SIGCONT, "resume")
+        self._wait_agreement(f"{victim.name} is back as a follower")
 
     def _stop(self) -> None:
         victim, mark = self._current(), self._mark()
@@ -177,11 +176,16 @@ class Story:
 
         return self._wait(ended, f"on_follower of {agent.name} ran")
 
-    def _wait_agreement(self) -> None:
-        """Wait until all running agents name the same leader, then hold them to it for a while."""
+    def _wait_agreement(self, so: str = "") -> None:
+        """Wait until all running agents name the same leader, then hold them to it for a while.
+
+        ``so``: what to say as soon as they do.
+        """
         leader = self._current()
         mark = self._mark()
         self._wait(lambda: self._agree(leader), f"all agents follow {leader.name}")
+        if so:
+            self._say(boottime(), so)
         until = boottime() + AFTERMATH
         while boottime() < until:
             self._listen()
@@ -233,7 +237,8 @@ class Story:
     # -- what is seen
 
     def _act(self, text: str) -> None:
-        print()
+        if self.gaps:
+            print()
         self._say(boottime(), self._paint("yellow", text))
 
     def _show(self, record: Record) -> None:

@@ -26,20 +26,43 @@ COMMANDS = {
     "example-config": "a configuration to start from",
 }
 
+BROKEN_PIPE = 128 + 13
+INTERRUPTED = 128 + 2
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: this process's); return the exit code."""
     words = sys.argv[1:] if argv is None else argv
+    if sys.stdout is None:  # closed by the caller (`>&-`): whoever wants only the exit code gets it
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     try:
         code = _run(words)
-        sys.stdout.flush()
-        return code
     except BrokenPipeError:
-        # Whoever read us has seen enough (`| head`); the interpreter's own flush must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return cli.YES
+        _abandon_stdout()
+        return BROKEN_PIPE
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
+    return _flush(code)
+
+
+def _flush(code: int) -> int:
+    """Write out what was printed; ``code``, or another if it could not be."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read us has seen enough (`| head`). The answer stays what it was: `is-leader`
+        # must not turn into a yes, nor into a no, because nobody reads its word.
+        _abandon_stdout()
+    except OSError as error:
+        _abandon_stdout()
+        _say(f"ftl-agent: standard output: {error.strerror}")
+        return cli.NO
+    return code
+
+
+def _abandon_stdout() -> None:
+    # The interpreter flushes once more when it ends, and would complain.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _run(words: list[str]) -> int:

@@ -407,7 +407,7 @@ class Proposer:
             c.out.broadcast(Release(term), c.membership.members(c.out.now))
         if c.agenda.stopping:
             self.leave()
-        elif self.idle and c.acceptor.lock(c.out.now) is None and not self._farewells:
+        elif self.idle and c.acceptor.lock(c.out.now) is None and c.agenda.election_at is None:
             c.agenda.elect_after(c.agenda.skew())
 
     def _resign(self, leaving: Leaving) -> None:
