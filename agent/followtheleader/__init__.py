@@ -12,7 +12,8 @@ read on. Nothing is imported before it is used: the guardian, a root process, mu
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+# Not from typing, whose import alone costs a command like `is-leader` a third of its time.
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
 __all__ = ["Elector", "ElectorEvent", "__version__", "elect"]

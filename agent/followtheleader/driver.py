@@ -29,7 +29,7 @@ from followtheleader.errors import AddressError, StateError
 from followtheleader.host import members
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.floors import Floors, next_incarnation
-from followtheleader.net.interfaces import Interface, usable
+from followtheleader.net.interfaces import Interface, has_carrier, usable
 from followtheleader.net.mdns import Announcement, Discovery
 from followtheleader.net.resolver import Resolver
 from followtheleader.net.seed import PONG, PongBudget, is_ping
@@ -174,6 +174,7 @@ class Driver:
         self._resolver.start()
         self.post(ev.Started())
         self._start_watching()
+        self._look_for_carrier()
         if profile.mdns:
             self._start_discovery()
         self._save_members()
@@ -422,11 +423,27 @@ class Driver:
         chosen = usable(self._profile.interfaces)
         self.endpoint.accept({interface.index for interface in chosen})
 
+    def _look_for_carrier(self) -> None:
+        """Without a carrier on any election interface a node does not lead."""
+        if self.endpoint.host != "0.0.0.0":
+            return  # bound to one address, perhaps of loopback: the operator knows best
+        names = sorted({interface.name for interface in usable(self._profile.interfaces)})
+        up = any(has_carrier(name) for name in names)
+        if up:
+            self._observer.on_relief("carrier")
+        else:
+            where = ", ".join(names) or "no usable interface"
+            self._observer.on_trouble("carrier", f"no carrier ({where}): this node cannot lead")
+        self.post(ev.LinkChanged(up))
+
     def _on_interfaces_changed(self) -> None:
         try:
             self._accept_interfaces()
+            self._look_for_carrier()
         except (AddressError, OSError) as error:
             self._observer.on_trouble("interfaces", str(error))
+        else:
+            self._observer.on_relief("interfaces")
         if self._discovery is not None:
             self._discovery.refresh()
 

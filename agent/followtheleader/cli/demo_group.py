@@ -24,7 +24,7 @@ from followtheleader.cli.demo_log import NODE_SCRIPT, Log
 from followtheleader.config.settings import Settings
 from followtheleader.errors import NoAnswer
 from followtheleader.host import client
-from followtheleader.host.directories import STATUS_SOCKET
+from followtheleader.host.places import STATUS_SOCKET
 
 NAMES = ("a", "b", "c")
 STOP_SECONDS = 8.0
@@ -55,9 +55,18 @@ class DemoAgent:
 
     @property
     def pid(self) -> int:
-        """The process of this agent, started before."""
-        assert self.process is not None
-        return self.process.pid
+        """Its process; 0 if it was never started."""
+        return self.process.pid if self.process else 0
+
+    @property
+    def has_ended(self) -> bool:
+        """Was it started, and is its process gone?"""
+        return self.process is not None and self.process.poll() is not None
+
+    @property
+    def exit_status(self) -> int | None:
+        """With what its process ended: negative for a signal."""
+        return self.process.returncode if self.process else None
 
     def configure(self, port: int, others: list[int], script: str, pipe: str) -> None:
         """Write its configuration: JSON, which is YAML."""
@@ -97,8 +106,9 @@ class DemoAgent:
             )
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to the agent's process."""
-        os.kill(self.pid, number)
+        """Send a signal to the agent's process, if it has one."""
+        if self.process is not None:
+            self.process.send_signal(number)
 
     def status(self) -> dict[str, Any] | None:
         """What it says of itself; None if it does not answer."""

@@ -59,7 +59,7 @@ class Story:
         self._began: Instant = boottime()
         self._promised: dict[str, Span] = {}
         self._leader: DemoAgent | None = None
-        self._ended: set[DemoAgent] = set()
+        self._silent: set[DemoAgent] = set()  # killed, frozen or told to stop
 
     def tell(self) -> None:
         """All acts. Raises `Failed`."""
@@ -92,24 +92,23 @@ class Story:
 
     def _crash(self) -> None:
         victim, mark = self._current(), self._mark()
+        self._silent.add(victim)
         at = self._signal(victim, signal.SIGKILL, "kill -9")
-        assert victim.process is not None
-        victim.process.wait()
-        self._ended.add(victim)
+        self._wait(lambda: victim.has_ended, f"{victim.name} is dead")
         elected = self._wait_next_leader(mark, "another leads after a crash")
         ended = self._end_of(victim, mark)
         promised = self._promised["agent killed or crashed"]
         self._measure("leader killed", at, elected.at - ended.at, elected.at, promised)
         self._wait_agreement()
         victim.start()
-        self._ended.remove(victim)
+        self._silent.remove(victim)
         self._act(f"start {victim.name} again (pid {victim.pid})")
         self._wait_agreement(f"{victim.name} is back as a follower")
 
     def _freeze(self) -> None:
         victim, mark = self._current(), self._mark()
+        self._silent.add(victim)
         at = self._signal(victim, signal.SIGSTOP, "freeze")
-        self._ended.add(victim)
         elected = self._wait_next_leader(mark, "another leads after a freeze")
         ended = self._end_of(victim, mark)
         promised = self._promised["host dead, frozen or cut off"]
@@ -119,29 +118,28 @@ class Story:
         if victim.role_file() == "leader":
             raise Failed(f"{victim.name} is frozen, and its role file still says leader")
         self._wait_agreement()
-        self._ended.remove(victim)
+        self._silent.remove(victim)
         self._signal(victim, signal.SIGCONT, "resume")
         self._wait_agreement(f"{victim.name} is back as a follower")
 
     def _stop(self) -> None:
         victim, mark = self._current(), self._mark()
+        self._silent.add(victim)
         at = self._signal(victim, signal.SIGTERM, "stop")
         elected = self._wait_next_leader(mark, "another leads after a stop")
         ended = self._end_of(victim, mark)
         promised = self._promised["graceful stop"]
         self._measure("leader stopped", at, elected.at - ended.at, elected.at, promised)
-        process = victim.process
-        assert process is not None
-        self._ended.add(victim)
-        self._wait(lambda: process.poll() is not None, f"{victim.name} has left")
-        if process.returncode != 0:
-            raise Failed(f"{victim.name} left with exit status {process.returncode}, not 0")
+        self._wait(lambda: victim.has_ended, f"{victim.name} has left")
+        if victim.exit_status != 0:
+            raise Failed(f"{victim.name} left with exit status {victim.exit_status}, not 0")
         self._wait_agreement()
 
     # -- their parts
 
     def _current(self) -> DemoAgent:
-        assert self._leader is not None
+        if self._leader is None:
+            raise Failed("nobody was ever elected")
         return self._leader
 
     def _mark(self) -> int:
@@ -205,7 +203,7 @@ class Story:
         """Name, role and leader that each running agent tells."""
         told = []
         for agent in self._group.agents.values():
-            if agent not in self._ended:
+            if agent not in self._silent:
                 status: dict[str, Any] = agent.status() or {}
                 leader = status.get("leader") or {}
                 told.append((agent.name, status.get("role", "no answer"), leader.get("name", "?")))
@@ -229,10 +227,8 @@ class Story:
         if new and (broken := broken_promises(self._group.log.records)):
             raise Failed(broken[0])
         for agent in self._group.agents.values():
-            if agent.process and agent not in self._ended and agent.process.poll() is not None:
-                if agent is self._leader and agent.process.returncode == 0:
-                    continue  # It was asked to stop, and has.
-                raise Failed(f"{agent.name} ended with status {agent.process.returncode}")
+            if agent not in self._silent and agent.has_ended:
+                raise Failed(f"{agent.name} ended by itself, exit status {agent.exit_status}")
 
     # -- what is seen
 

@@ -63,7 +63,8 @@ def _ask_until(instance: str | None, runtime_dir: str | None, wait: float) -> st
     end = _now() + wait
     while True:
         try:
-            role = _ask(instance, runtime_dir)
+            # Located anew each time: the agent may appear while we wait.
+            role = _ask(locating.status_socket(instance, runtime_dir))
             if role == "leader" or _now() >= end:
                 return role
         except NoAnswer:
@@ -73,9 +74,7 @@ def _ask_until(instance: str | None, runtime_dir: str | None, wait: float) -> st
         time.sleep(max(0.0, min(POLL_INTERVAL, end - _now())))
 
 
-def _ask(instance: str | None, runtime_dir: str | None) -> str:
-    # Located anew each time: the agent may appear while we wait, and elsewhere than expected.
-    path = locating.status_socket(instance, runtime_dir)
+def _ask(path: str) -> str:
     role = client.ask_role(path, cli.ANSWER_WITHIN)
     if role not in ROLES:
         raise NoAnswer(f"{path}: {role[:200]!a} is not a role; ask again, or see ftl-agent status")

@@ -11,7 +11,7 @@ import os
 
 from followtheleader.cli.options import WrongUsage
 from followtheleader.errors import NoAnswer
-from followtheleader.host import directories
+from followtheleader.host import places
 
 _LETTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 LONGEST_NAME = 63
@@ -38,24 +38,16 @@ def status_socket(instance: str | None, runtime_dir: str | None) -> str:
         wrong = wrong_name(instance)
         if wrong is not None:
             raise WrongUsage(f"{wrong}{_as_file(instance)}")
-        found = directories.locate(instance, runtime_dir)
+        found = places.locate(instance, runtime_dir)
     else:
         found = os.path.abspath(runtime_dir) if runtime_dir else _only_running()
-    return os.path.join(found, directories.STATUS_SOCKET)
-
-
-def instance_of(socket_path: str) -> str:
-    """The name of the instance whose socket this is, by the rule of the directories."""
-    return os.path.basename(os.path.dirname(socket_path))
+    return os.path.join(found, places.STATUS_SOCKET)
 
 
 def roots() -> list[str]:
     """The directories that hold a runtime directory for each instance."""
-    found = [os.path.dirname(directories.system_runtime("x"))]
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    if os.path.isabs(base):
-        found.append(f"{base}/ftl")
-    return [*found, f"/tmp/ftl-{os.geteuid()}"]
+    found = [places.system_runtime("x"), *places.user_runtimes("x")]
+    return [os.path.dirname(place) for place in found]
 
 
 def _only_running() -> str:
@@ -82,8 +74,8 @@ def _places(root: str) -> list[str]:
         names = sorted(os.listdir(root))
     except OSError:
         return []
-    places = [os.path.join(root, name) for name in names]
-    return [place for place in places if os.path.exists(f"{place}/{directories.STATUS_SOCKET}")]
+    found = [os.path.join(root, name) for name in names]
+    return [place for place in found if os.path.exists(f"{place}/{places.STATUS_SOCKET}")]
 
 
 def _listens(place: str) -> bool:
@@ -93,7 +85,7 @@ def _listens(place: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.setblocking(False)
         try:
-            connection.connect(f"{place}/{directories.STATUS_SOCKET}")
+            connection.connect(f"{place}/{places.STATUS_SOCKET}")
         except BlockingIOError:
             return True  # It listens, and its queue is full: it hangs.
         except OSError:

@@ -152,10 +152,10 @@ def _last_hook(answer: Facts, wall_now: float) -> str:
 
 
 def _agent(answer: Facts) -> str:
-    interfaces = ", ".join(answer.get("interfaces") or []) or "no interface"
+    on = f" on {', '.join(answer['interfaces'])}" if answer.get("interfaces") else ""
     return terminal.clean(
         f"version {answer.get('version')}, pid {answer.get('pid')}, "
-        f"UDP port {answer.get('port')} on {interfaces}"
+        f"UDP port {answer.get('port')}{on}"
     )
 
 

@@ -50,11 +50,13 @@ def clean(value: object) -> str:
 
 
 def span(milliseconds: float) -> str:
-    """Say a span of time with its two leading units: ``0.25 s``, ``12 s``, ``3 min 4 s``."""
-    seconds = max(0.0, milliseconds) / 1000
-    if seconds < 10:
-        return f"{seconds:.2g} s" if seconds < 1 else f"{seconds:.1f} s"
-    rest, said = int(seconds), []
+    """Say a span of time with its two leading units: ``250 ms``, ``1.2 s``, ``3 min 4 s``."""
+    milliseconds = max(0.0, milliseconds)
+    if milliseconds < 1000:
+        return f"{milliseconds:.0f} ms"
+    if milliseconds < 10_000:
+        return f"{milliseconds / 1000:.1f} s"
+    rest, said = int(milliseconds / 1000), []
     for unit, size in _UNITS:
         count, rest = divmod(rest, size)
         if count:

@@ -37,6 +37,7 @@ class Agenda:
         self.quarantine_until = out.now + _quarantine(node, memory, out.now)
         self.sit_out_until = out.now
         self.stopping = False
+        self.link_up = True
         self.election_at: Instant | None = None
         self._doubt_until = out.now
 
@@ -69,6 +70,8 @@ class Agenda:
     def sit_out(self, span: Span) -> None:
         """Do not claim for ``span``."""
         self.sit_out_until = max(self.sit_out_until, self._out.now + span)
+        if self.election_at is not None:
+            self.election_at = max(self.election_at, self.sit_out_until)
 
     def doubt(self, late: Span) -> None:
         """We were ``late``, so others may seem silent who are not (after Lifeguard)."""

@@ -21,6 +21,7 @@ from followtheleader.core.context import Context
 from followtheleader.core.events import (
     AddressFound,
     Event,
+    LinkChanged,
     Received,
     Settled,
     Started,
@@ -112,6 +113,8 @@ class Election:
             case StepDownRequested():
                 c.agenda.sit_out(event.sit_out)
                 self._proposer.step_down(Reason.STEPPED_DOWN, event.sit_out)
+            case LinkChanged():
+                self._on_link(event.up)
             case StopRequested():
                 self._on_stop()
             case _:
@@ -206,6 +209,21 @@ class Election:
         proposer.step_down(Reason.STOPPED)
         proposer.leave()
 
+    def _on_link(self, up: bool) -> None:
+        """No carrier: nobody can hear us, so we do not lead (VRRP's fault). Then listen anew."""
+        c = self._c
+        if up == c.agenda.link_up:
+            return
+        c.agenda.link_up = up
+        if not up:
+            self._proposer.step_down(Reason.FAULT)
+            c.agenda.election_at = None
+        else:
+            c.agenda.started_at = c.out.now
+            if self._proposer.idle and c.acceptor.lock(c.out.now) is None:
+                c.agenda.elect_after(c.node.timing.listening + c.agenda.skew())
+            c.membership.greet(c.out.now, c.out.actions)
+
     # -- following
 
     def _follow(self, leader: LeaderInfo) -> None:
@@ -214,7 +232,9 @@ class Election:
         self._c.roles.follow(leader)
 
     def _on_lock_lost(self, lock: Lock, reason: Reason) -> None:
-        self._proposer.electorate = max(lock.rank.support - 1, 0)
+        # Early heartbeats were sent before everybody could have acknowledged one.
+        counted = lock.direct and lock.seq > self.node.timing.forgiven + 1
+        self._proposer.electorate = max(lock.rank.support - 1, 0) if counted else None
         if self._proposer.idle and not self._c.agenda.stopping and self._c.roles.leader is not None:
             self._c.roles.lose_leader(reason, self._c.acceptor.max_term)
 

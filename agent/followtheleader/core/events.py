@@ -64,6 +64,13 @@ class StepDownRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkChanged:
+    """Whether any election interface has a carrier (``up``). Without one a node does not lead."""
+
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
 class StopRequested:
     """Leave: end the job if leading, hand over, say goodbye. `Stopped` follows."""
 
@@ -76,5 +83,6 @@ Event = (
     | Settled
     | StoreFailed
     | StepDownRequested
+    | LinkChanged
     | StopRequested
 )

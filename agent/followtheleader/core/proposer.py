@@ -154,6 +154,7 @@ class Proposer:
             and not c.roles.owes
             and not c.agenda.stopping
             and not c.agenda.silent
+            and c.agenda.link_up
             and c.acceptor.lock(c.out.now) is None
             and c.disk.may_vote
         )

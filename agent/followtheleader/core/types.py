@@ -69,8 +69,8 @@ class Reason(StrEnum):
     YIELDED = "yielded"
     STEPPED_DOWN = "stepped-down"
     STOPPED = "stopped"
+    FAULT = "no-carrier"
     UNWRITABLE = "unwritable"
-    RESTARTED = "restarted"
 
 
 class LeaderInfo(NamedTuple):

@@ -21,7 +21,17 @@ POLICIES = ("step-down", "retry", "ignore")
 READ_TIMEOUT = 20 * SECOND
 
 _SIZE_LIMIT = 1024 * 1024
-_LEFTOVERS = ("~", ".sample", ".bak", ".orig", ".swp", ".tmp", ".dpkg-old", ".dpkg-new", ".dpkg-dist")
+_LEFTOVERS = (
+    "~",
+    ".sample",
+    ".bak",
+    ".orig",
+    ".swp",
+    ".tmp",
+    ".dpkg-old",
+    ".dpkg-new",
+    ".dpkg-dist",
+)
 _RPM_LEFTOVERS = (".rpmsave", ".rpmnew", ".rpmorig", ".disabled")
 
 Commands = tuple[tuple[str, ...], ...]

@@ -241,6 +241,9 @@ class Guardian:
         self._notice_loss(now)
         self._step_job(now)
         self._run_hooks(now)
+        if self._get_ready():
+            self._act(now)  # with the events that came before
+            return
         self._take_census(now)
         self._part(now)
 
@@ -252,15 +255,19 @@ class Guardian:
         self._take_hooks(now)
         if self._bad_hooks and not self._is_job_ending():
             raise Refused(self._bad_hooks)
-        busy = self._queue.waiting or self._runner.item or self._is_job_ending()
+
+    def _get_ready(self) -> bool:
+        """Say that this host's job does not run, once that is so and hooks can run."""
+        busy = self._queue.waiting or self._runner.item or self._job
         if self._ready or busy or self._client.identity is None or self._hooks is None:
-            return
+            return False
         self._release()
         self._ready = True
         self._voice.tell("ready", last=self._record.last, replayed=self._replayed)
-        for message in self._early:
-            self._take(message, now)
-        self._early = []
+        early, self._early = self._early, []
+        for message in early:
+            self._take(message, clock.now())
+        return True
 
     def _inherit(self, now: int) -> None:
         for fault in (self._record.load(), self._will.inherit()):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
 
 from followtheleader.errors import NoAnswer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # Importing typing itself would cost as much as all the rest.
+    from typing import Any
 
 _LONGEST_REPLY = 4 << 20
 

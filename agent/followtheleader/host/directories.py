@@ -1,7 +1,7 @@
 """Where an instance keeps its files: a runtime directory (until reboot) and a state directory.
 
 The agent calls `resolve`, which creates both or raises `StateError`. Commands that only read call
-`locate`, which creates nothing.
+`places.locate`, which creates nothing.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ import stat
 from typing import NamedTuple
 
 from followtheleader.errors import StateError
-from followtheleader.host import files
-
-STATUS_SOCKET = "status.sock"
-CONTROL_SOCKET = "control.sock"
+from followtheleader.host import files, places
 
 
 class Directories(NamedTuple):
@@ -32,58 +29,18 @@ def resolve(
     The first of: the argument, what systemd set ($RUNTIME_DIRECTORY, $STATE_DIRECTORY), the
     system's (/run/ftl, /var/lib/ftl) for root or where one of ours exists, the user's (XDG).
     """
-    _refuse_path_as_name(instance)
-    runtime = runtime_dir or _from_systemd("RUNTIME_DIRECTORY")
-    if runtime is None and _system_usable(system_runtime(instance)):
-        runtime = system_runtime(instance)
+    places.refuse_path_as_name(instance)
+    runtime = runtime_dir or places.from_systemd("RUNTIME_DIRECTORY")
+    if runtime is None and _system_usable(places.system_runtime(instance)):
+        runtime = places.system_runtime(instance)
     if runtime is None:
         runtime = _user_runtime(instance)
-    state = state_dir or _from_systemd("STATE_DIRECTORY")
-    if state is None and _system_usable(system_state(instance)):
-        state = system_state(instance)
+    state = state_dir or places.from_systemd("STATE_DIRECTORY")
+    if state is None and _system_usable(places.system_state(instance)):
+        state = places.system_state(instance)
     if state is None:
-        state = _user_state(instance)
+        state = places.user_state(instance)
     return Directories(_make(runtime, 0o755, "--runtime-dir"), _make(state, 0o750, "--state-dir"))
-
-
-def locate(instance: str, runtime_dir: str | None = None) -> str:
-    """The runtime directory in which an agent of ``instance`` answers, for commands that read.
-
-    Unlike `resolve` it takes $RUNTIME_DIRECTORY only if an agent's socket lies there: the command
-    may run inside somebody else's unit (``ExecCondition=ftl-agent is-leader …``).
-    """
-    _refuse_path_as_name(instance)
-    if runtime_dir is not None:
-        return os.path.abspath(runtime_dir)
-    candidates = [system_runtime(instance), *_user_runtimes(instance)]
-    given = _from_systemd("RUNTIME_DIRECTORY")
-    if given is not None and os.path.basename(given) == instance:
-        candidates.insert(0, given)
-    for candidate in candidates:
-        if os.path.lexists(os.path.join(candidate, STATUS_SOCKET)):
-            return candidate
-    return candidates[0]
-
-
-def system_runtime(instance: str) -> str:
-    """The runtime directory of ``instance`` when the system runs it."""
-    return f"/run/ftl/{instance}"
-
-
-def system_state(instance: str) -> str:
-    """The state directory of ``instance`` when the system runs it."""
-    return f"/var/lib/ftl/{instance}"
-
-
-def _refuse_path_as_name(instance: str) -> None:
-    if instance in ("", ".", "..") or "/" in instance or "\0" in instance:
-        raise StateError(f"{instance!r}: not the name of an instance; use the stem of its file")
-
-
-def _from_systemd(variable: str) -> str | None:
-    # systemd lists several directories of a unit with colons; ours is declared first.
-    first = os.environ.get(variable, "").split(":")[0]
-    return first if os.path.isabs(first) else None
 
 
 def _system_usable(path: str) -> bool:
@@ -95,24 +52,11 @@ def _system_usable(path: str) -> bool:
         return False
 
 
-def _user_runtimes(instance: str) -> list[str]:
-    base = os.environ.get("XDG_RUNTIME_DIR", "")
-    found = [f"{base}/ftl/{instance}"] if os.path.isabs(base) and os.path.isdir(base) else []
-    return [*found, f"/tmp/ftl-{os.geteuid()}/{instance}"]
-
-
 def _user_runtime(instance: str) -> str:
-    path = _user_runtimes(instance)[0]
+    path = places.user_runtimes(instance)[0]
     if path.startswith("/tmp/ftl-"):
         _make_private(os.path.dirname(path))
     return path
-
-
-def _user_state(instance: str) -> str:
-    base = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(base):
-        base = os.path.expanduser("~/.local/state")
-    return f"{base}/ftl/{instance}"
 
 
 def _make_private(path: str) -> None:

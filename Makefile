@@ -1,0 +1,76 @@
+# The house tools. `make` alone says what there is; CONTRIBUTING.md says when to use what.
+# Needs git, make and a python3 >= 3.11 with venv (Debian: python3-venv); the rest lands in .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PYTHONPATH := tests
+
+# An installation is redone only when what it depends on has changed.
+RUN_TIME    := $(VENV)/.run-time
+DEVELOPMENT := $(VENV)/.development
+
+SEEDS ?= 200
+BASE  ?= 0
+JOBS  ?= $(shell nproc)
+N     ?= 10
+ROWS  ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lab sim check bench golden-rewrite clean
+
+help:
+	@echo "make demo            three agents on loopback: an election, a crash, a freeze (no root)"
+	@echo "make test            everything that needs no root, under a minute"
+	@echo "make check           ruff, mypy strict, layering, tidiness"
+	@echo "make lab             real agents on namespaced hosts (root; FTL_LAB=required: no skips)"
+	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE)"
+	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
+	@echo "make golden-rewrite  rewrite the golden files; review the diff"
+	@echo "make venv            the environment for development in $(VENV)"
+	@echo "make clean           remove $(VENV) and every cache"
+
+venv: $(DEVELOPMENT)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is older than 3.11; name another: make PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(RUN_TIME): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEVELOPMENT): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@touch $(RUN_TIME) $@
+
+demo: $(RUN_TIME)
+	@$(BIN)/ftl-agent demo
+
+test: $(DEVELOPMENT)
+	$(BIN)/pytest -m "not lab"
+
+lab: $(DEVELOPMENT)
+	$(BIN)/pytest -m lab --durations=5
+
+sim: $(DEVELOPMENT)
+	$(BIN)/python -m sim.run --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
+
+check: $(DEVELOPMENT)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/pytest -q tests/test_layering.py tests/test_tidy.py
+
+bench: $(DEVELOPMENT)
+	@$(BIN)/python -m bench.run -n $(N) $(ROWS)
+
+golden-rewrite: $(DEVELOPMENT)
+	FTL_GOLDEN=rewrite $(BIN)/pytest -q -m "not lab"
+	$(BIN)/python -m wire.golden
+	@git diff --stat
+
+clean:
+	rm -rf $(VENV) build dist agent/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find agent tests -name __pycache__ -prune -exec rm -rf {} +

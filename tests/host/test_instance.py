@@ -1,0 +1,51 @@
+"""One agent per instance, also after a kill -9."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from followtheleader.errors import InstanceRunning, StateError
+from followtheleader.host.instance import InstanceLock
+
+HOLDER = """
+import sys
+from followtheleader.host.instance import InstanceLock
+lock = InstanceLock.acquire(sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_second_is_told_the_pid_of_the_first(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(InstanceRunning, match=f"held by the agent with pid {holder.pid};"):
+            InstanceLock.acquire(str(tmp_path))
+        holder.kill()
+        holder.wait(timeout=10)
+    lock = InstanceLock.acquire(str(tmp_path))
+    lock.release()
+    lock.release()
+    InstanceLock.acquire(str(tmp_path)).release()
+
+
+def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
+    lock = InstanceLock.acquire(str(tmp_path))
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, close_fds=False):
+        lock.release()
+        InstanceLock.acquire(str(tmp_path)).release()
+
+
+def test_a_missing_directory_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="/none/lock: cannot be written"):
+        InstanceLock.acquire(str(tmp_path / "none"))

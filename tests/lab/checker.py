@@ -1,0 +1,209 @@
+"""What the stamps prove: the promises of the product, held against the lab's log.
+
+Every ``check_…`` raises AssertionError with the records that contradict it. The figures
+(`takeover_gap`, `handover_gap`, `two_leaders_ns`) are in nanoseconds and only ever err upwards.
+
+A process is known to live from its first to its last line, whatever killed it: what lasts stamps
+every 5 ms. A host counts as leading from the first line of on_leader to the first line of the
+on_follower that ends it, the most that an outsider could call leadership; a crash of agent *and*
+guardian ends it, as nobody is left to keep the promise.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lab.events import NS, Record
+
+ROLE_HOOKS = ("hook.leader", "hook.follower")
+UNGUARDED = ("crash-both", "power-off", "suspend")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From ``start`` to ``end`` (ns), ``end`` None while it lasts."""
+
+    host: str
+    what: str
+    start: int
+    end: int | None
+    term: str = "-"
+
+    def overlaps(self, other: Span) -> bool:
+        return (other.end is None or self.start < other.end) and (
+            self.end is None or other.start < self.end
+        )
+
+    def __str__(self) -> str:
+        end = "…" if self.end is None else f"{self.end / NS:.4f}"
+        return f"{self.host} {self.what} term={self.term} [{self.start / NS:.4f}, {end}]"
+
+
+# -- promises to every group
+
+
+def check_hooks(records: Sequence[Record]) -> None:
+    """Per host: hooks run one at a time, and an on_follower runs between two on_leader."""
+    for host in _hosts(records):
+        own = [record for record in records if record.host == host]
+        hooks = sorted(lives(own, "hook."), key=lambda span: span.start)
+        _check_disjoint(hooks, "two hooks ran at once on one host")
+        _check_alternation(own)
+
+
+def _check_alternation(own: Iterable[Record]) -> None:
+    starts = [r for r in own if r.is_hook_start and r.what in ROLE_HOOKS]
+    for before, after in itertools.pairwise(starts):
+        if before.what == after.what == "hook.leader":
+            raise AssertionError(f"no on_follower between two on_leader:\n{before}\n{after}")
+
+
+def check_last_hook(records: Sequence[Record], roles: Mapping[str, str]) -> None:
+    """The last hook of each host that runs is the one of its role."""
+    for host, role in roles.items():
+        last = last_role_hook(records, host)
+        if (last == "leader") != (role == "leader"):
+            raise AssertionError(f"{host}: the role file says {role}, the last hook was on_{last}")
+
+
+def last_role_hook(records: Sequence[Record], host: str) -> str:
+    """``leader``, ``follower``, or ``none`` if neither has run on the host."""
+    own = [r for r in records if r.host == host and r.is_hook_start and r.what in ROLE_HOOKS]
+    return own[-1].what.removeprefix("hook.") if own else "none"
+
+
+# -- promises to a quorum group
+
+
+def check_quorum(records: Sequence[Record]) -> None:
+    """Never two leaders by hooks, role files or jobs, and tokens grow from leader to leader."""
+    _check_disjoint(tenures(records), "two leaders by their hooks")
+    _check_disjoint(role_spans(records), "two leaders by their role files")
+    _check_disjoint(lives(records, "job"), "two jobs ran at once")
+    check_tokens(records)
+
+
+def check_tokens(records: Sequence[Record]) -> None:
+    """Each on_leader carries a higher token than every on_leader before it."""
+    gains = [r for r in records if r.is_hook_start and r.what == "hook.leader"]
+    for before, after in itertools.pairwise(gains):
+        if int(after.token) <= int(before.token):
+            raise AssertionError(f"tokens went back:\n{before}\n{after}")
+
+
+# -- what the log says
+
+
+def lives(records: Iterable[Record], prefix: str) -> list[Span]:
+    """First to last line of every process whose lines start so."""
+    found: dict[tuple[str, int, str], list[Record]] = {}
+    for record in records:
+        if record.what.startswith(prefix):
+            found.setdefault((record.host, record.pid, record.what), []).append(record)
+    return [
+        Span(host, what, lines[0].at, lines[-1].at, lines[0].term)
+        for (host, _pid, what), lines in found.items()
+    ]
+
+
+def tenures(records: Iterable[Record]) -> list[Span]:
+    """Leadership as the hooks saw it: on_leader's first line to on_follower's first line."""
+    return _spans(
+        records,
+        begins=lambda r: r.is_hook_start and r.what == "hook.leader",
+        ends=lambda r: (r.is_hook_start and r.what == "hook.follower") or _unguards(r),
+        what="leads (hooks)",
+    )
+
+
+def role_spans(records: Iterable[Record]) -> list[Span]:
+    """Leadership as the role files showed it; a dead host's stale file counts to its death."""
+    return _spans(
+        records,
+        begins=lambda r: r.what == "role" and r.phase == "leader",
+        ends=lambda r: (r.what == "role" and r.phase != "leader") or _unguards(r),
+        what="leads (role file)",
+    )
+
+
+def changes(records: Iterable[Record]) -> list[Record]:
+    """Every gain and every loss of leadership, by the role files."""
+    found, leading = [], set[str]()
+    for record in records:
+        if record.what == "role" and (record.phase == "leader") != (record.host in leading):
+            leading ^= {record.host}
+            found.append(record)
+    return found
+
+
+def _unguards(record: Record) -> bool:
+    return record.what == "fault" and record.phase in UNGUARDED
+
+
+# -- figures
+
+
+def takeover_gap(records: Sequence[Record], fault_at: int, host: str) -> int:
+    """From the fault to the first line of on_leader on another host."""
+    for record in records:
+        is_gain = record.is_hook_start and record.what == "hook.leader"
+        if is_gain and record.at >= fault_at and record.host != host:
+            return record.at - fault_at
+    raise AssertionError(f"nobody took over from {host}")
+
+
+def handover_gap(records: Sequence[Record], fault_at: int, host: str) -> int:
+    """From the last line of the old on_follower to the first of the new on_leader."""
+    for record in records:
+        if (record.host, record.what, record.phase) == (host, "hook.follower", "end"):
+            if record.at < fault_at:
+                continue
+            gap = takeover_gap(records, fault_at, host)
+            return fault_at + gap - record.at
+    raise AssertionError(f"{host} never finished its on_follower")
+
+
+def two_leaders_ns(records: Sequence[Record], since: int) -> int:
+    """From ``since`` until at most one host leads by its hooks; AssertionError if that never was.
+
+    A host leads until the first line of its on_follower, so this errs upwards.
+    """
+    spans = [span for span in tenures(records) if span.end is None or span.end > since]
+    if sum(span.end is None for span in spans) > 1:
+        raise AssertionError("two leaders to the end:\n" + "\n".join(map(str, spans)))
+    ends = sorted(span.end for span in spans if span.end is not None and span.start <= since)
+    return ends[-1] - since if ends else 0
+
+
+# -- below
+
+
+def _spans(
+    records: Iterable[Record],
+    *,
+    begins: Callable[[Record], bool],
+    ends: Callable[[Record], bool],
+    what: str,
+) -> list[Span]:
+    found: list[Span] = []
+    open_since: dict[str, Record] = {}
+    for record in records:
+        if record.host in open_since and ends(record):
+            gain = open_since.pop(record.host)
+            found.append(Span(gain.host, what, gain.at, record.at, gain.term))
+        elif begins(record):
+            open_since.setdefault(record.host, record)
+    found.extend(Span(r.host, what, r.at, None, r.term) for r in open_since.values())
+    return sorted(found, key=lambda span: span.start)
+
+
+def _hosts(records: Iterable[Record]) -> list[str]:
+    return sorted({record.host for record in records})
+
+
+def _check_disjoint(spans: Sequence[Span], complaint: str) -> None:
+    for one, other in itertools.combinations(spans, 2):
+        if one.overlaps(other):
+            raise AssertionError(f"{complaint}:\n{one}\n{other}")

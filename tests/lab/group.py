@@ -1,0 +1,248 @@
+"""A group of hosts in the lab, and the words its stories are told in.
+
+    with Group(5) as group:
+        group.start()
+        leader = group.wait_one_leader()
+        leader.crash()
+        group.wait_one_leader()
+        group.check()
+
+Promise: `wait_one_leader` returns only when the role files *and* the hooks of all named hosts
+agree; `check` holds everything that must always be true, so a story states only what is special.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from lab import checker
+from lab.events import EventLog, Record
+from lab.hosts import Host, build_stamp
+from lab.net import Network
+from lab.waiting import wait_until
+
+HEARTBEATS = {None: 0.25, "fast": 0.025, "relaxed": 0.75}  # seconds
+SLACK = 3.0  # what two busy cores may add to any bound, in seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The times of one configuration, in seconds, as they follow from its two knobs."""
+
+    heartbeat: float
+    failed: int
+    stop: float
+
+    @property
+    def silence(self) -> float:
+        return self.heartbeat * (self.failed + 1)
+
+    @property
+    def lease(self) -> float:
+        return self.silence / 1.25
+
+    @property
+    def lock(self) -> float:
+        return 1.25 * (self.lease + self.stop)
+
+    @property
+    def takeover(self) -> float:
+        """The most that silence alone may cost: a lock that was just renewed, and an election."""
+        return self.lock + 3 * self.heartbeat
+
+    @property
+    def patience(self) -> float:
+        """How long a test waits for anything that an election decides."""
+        return 3 * self.takeover + SLACK
+
+
+class Group:
+    """``size`` hosts h1, h2 … with agents of one service, not yet started.
+
+    quorum   every host is a voter
+    stop_ms  `stop_timeout` (default 0 for an open group, 400 for a quorum group: the product's
+             2 s would only make every story slower)
+    preset   `timing`: fast or relaxed; without it the defaults are in force
+    hook     what hooks do, see `Host.configure`; "job": on_leader starts one that stamps
+    settings more keys of the YAML, for every host
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        quorum: bool = False,
+        stop_ms: int | None = None,
+        preset: str | None = None,
+        hook: str | Mapping[str, str] = "job",
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        names = [f"h{number + 1}" for number in range(size)]
+        stop_ms = stop_ms if stop_ms is not None else 400 if quorum else 0
+        self.quorum = quorum
+        self.timing = Timing(HEARTBEATS[preset], 3, stop_ms / 1000)
+        self.network = Network(names)
+        self.hosts: list[Host] = []
+        self._hook = hook
+        self._settings: dict[str, Any] = {"service": "lab", "stop_timeout": f"{stop_ms}ms"}
+        self._settings |= settings or {}
+        if preset:
+            self._settings["timing"] = preset
+        if quorum:
+            self._settings["voters"] = names
+        self._watcher: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Group:
+        self.network.__enter__()
+        try:
+            self._populate()
+        except BaseException:
+            self.network.__exit__(None, None, None)
+            raise
+        return self
+
+    def _populate(self) -> None:
+        stamp = build_stamp(self.network.directory)
+        self.log = EventLog(self.network.directory / "events.log")
+        for name in self.network.hosts:
+            host = Host(name, self.network, self.log, stamp)
+            self.configure(host)
+            self.hosts.append(host)
+        places = [f"{host.name}={host.runtime_dir}" for host in self.hosts]
+        self._watcher = subprocess.Popen([stamp, "watch", self.log.path, *places])
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            print(self.describe())  # pytest shows it with the failure
+        if self._watcher is not None:
+            self._watcher.kill()
+            self._watcher.wait()
+        self.network.__exit__(kind, value, trace)
+        for host in self.hosts:
+            host.reap()
+
+    # -- acts
+
+    def configure(
+        self, host: Host, hook: str | Mapping[str, str] | None = None, **settings: Any
+    ) -> None:
+        """Write a host's YAML; ``settings`` override the group's, ``hooks`` adds to `hooks:`."""
+        hooks = settings.pop("hooks", {})
+        host.configure({**self._settings, **settings}, hook or self._hook, **hooks)
+
+    def start(self, hosts: Iterable[Host] | None = None) -> int:
+        """Start these agents (all of them by default); return the instant before the first."""
+        return min([host.start() for host in hosts or self.hosts])
+
+    def cut(self, host: Host) -> int:
+        at = self.log.note(host.name, "fault", "cut")
+        self.network.cut(host.name)
+        return at
+
+    def split(self, *parts: Iterable[Host]) -> int:
+        """Cut the network between these parts; the hosts not named form one more."""
+        at = self.log.note("-", "fault", "split")
+        self.network.partition(*([host.name for host in part] for part in parts))
+        return at
+
+    def lose(self, percent: int) -> int:
+        at = self.log.note("-", "fault", f"loss-{percent}")
+        self.network.lose(percent)
+        return at
+
+    def heal(self) -> int:
+        at = self.log.note("-", "fault", "heal")
+        self.network.heal()
+        return at
+
+    # -- observations
+
+    @property
+    def running(self) -> list[Host]:
+        return [host for host in self.hosts if host.is_running]
+
+    def leaders(self, among: Iterable[Host] | None = None) -> list[Host]:
+        """The hosts whose role file says leader, of those that run."""
+        return [host for host in among or self.running if host.role == "leader"]
+
+    def followers(self) -> list[Host]:
+        return [host for host in self.running if host.role == "follower"]
+
+    def records(self, since: int = 0) -> list[Record]:
+        return self.log.read(since)
+
+    def wait_one_leader(
+        self, among: Sequence[Host] | None = None, within: float | None = None
+    ) -> Host:
+        """Wait until one of these hosts leads, all others follow, and the hooks have caught up."""
+        hosts = among or self.running
+        names = " ".join(host.name for host in hosts)
+        seconds = within or self.timing.patience
+        what = f"one of {names} leads, the others follow, hooks agree"
+        return wait_until(lambda: self._agreed(hosts), seconds, what, self.describe)
+
+    def _agreed(self, hosts: Sequence[Host]) -> Host | None:
+        dead = [host for host in hosts if not host.is_running]
+        if dead:  # waiting on would not bring them back
+            raise AssertionError(f"no agent runs on {dead}\n{self.describe()}")
+        leaders = [host for host in hosts if host.role == "leader"]
+        follow = sum(host.role == "follower" for host in hosts)
+        if len(leaders) != 1 or follow != len(hosts) - 1:
+            return None
+        records = self.records()
+        agree = all(_hooks_agree(records, host) for host in hosts)
+        return leaders[0] if agree else None
+
+    def wait_no_leader(self, among: Sequence[Host], within: float | None = None) -> None:
+        """Wait until the role files of all these hosts, and their last hooks, say: not leader."""
+        names = " ".join(host.name for host in among)
+
+        def nobody_leads() -> bool:
+            if any(host.role == "leader" for host in among):
+                return False
+            records = self.records()
+            return all(_hooks_agree(records, host) for host in among)
+
+        seconds = within or self.timing.patience
+        wait_until(nobody_leads, seconds, f"none of {names} leads", self.describe)
+
+    def wait_hook(self, host: Host, event: str, phase: str = "start", since: int = 0) -> Record:
+        """Wait for a line of a hook and return it."""
+
+        def seen() -> Record | None:
+            wanted = (host.name, f"hook.{event}", phase)
+            found = (r for r in self.records(since) if (r.host, r.what, r.phase) == wanted)
+            return next(found, None)
+
+        what = f"{phase} of on_{event} on {host}"
+        return wait_until(seen, self.timing.patience, what, self.describe)
+
+    def check(self) -> None:
+        """Everything that holds at any time in this kind of group."""
+        records = self.records()
+        checker.check_hooks(records)
+        if self.quorum:
+            checker.check_quorum(records)
+
+    def describe(self) -> str:
+        """The log without ticks and the end of every agent's own log."""
+        story = [self.log.story(), *(host.tail() for host in self.hosts)]
+        return "\n".join(story)
+
+
+def _hooks_agree(records: Sequence[Record], host: Host) -> bool:
+    """The last role hook is the role's, and no hook of the host still runs."""
+    leads = host.role == "leader"
+    if (checker.last_role_hook(records, host.name) == "leader") != leads:
+        return False
+    last = [r for r in records if r.host == host.name and r.what in checker.ROLE_HOOKS]
+    return not last or last[-1].phase == "end"

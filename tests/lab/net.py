@@ -1,0 +1,236 @@
+"""Several real hosts on one machine: network namespaces on a switch that can be broken.
+
+Promise: nothing leaves these namespaces, names are unique to this process, and everything is
+removed at the end: processes by their pid, namespaces by our own prefix. What a killed run left
+behind is swept by the next one. Needs root, iproute2 and nftables.
+
+Every fault but carrier loss is a rule on the *switch*, set in one transaction: all links break and
+heal in the same instant, and senders see nothing (a rule on the sending host would fail sendto).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from lab.waiting import wait_until
+
+PREFIX = "ftl-lab-"
+NETNS = Path("/run/netns")
+HOME = Path("/var/lib")  # root-owned all the way up: the guardian may insist on that
+MACHINE_ID = Path("/etc/machine-id")
+PACKAGES = {"ip": "iproute2", "nft": "nftables", "gcc": "gcc libc6-dev", "nsenter": "util-linux"}
+
+# Each host has its own name and machine identity, and a /sys that shows its own interfaces.
+ENTER = (
+    'mount -t sysfs sysfs /sys && mount --bind "$2" /etc/machine-id'
+    ' && echo "$1" >/proc/sys/kernel/hostname && shift 2 && exec "$@"'
+)
+
+_serial = itertools.count()
+
+
+def missing_prerequisites() -> str:
+    """Why no lab can be built here, with the cure; an empty string if it can."""
+    if os.geteuid() != 0:
+        return "the lab needs root (network namespaces)"
+    packages = [package for command, package in PACKAGES.items() if not shutil.which(command)]
+    if packages:
+        return f"apt-get install {' '.join(packages)}"
+    if not MACHINE_ID.exists():
+        return f"{MACHINE_ID} is missing: run systemd-machine-id-setup"
+    return ""
+
+
+def run(*argv: str, stdin: str = "") -> str:
+    """Run a tool of the house to its end; its words become the error if it fails."""
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=30)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+class Network:
+    """One switch and its hosts, ``with Network(["h1", "h2"]) as network:``.
+
+    ``directory`` is private to this network and root-owned; host N has the address 10.77.0.N on
+    its interface ``eth0``.
+    """
+
+    def __init__(self, hosts: Sequence[str]) -> None:
+        self.hosts = list(hosts)
+        self.prefix = f"{PREFIX}{os.getpid()}-{next(_serial)}-"
+        self._switch = f"{self.prefix}switch"
+        self._blocked: set[tuple[str, str]] = set()
+        self._lossy: dict[tuple[str, str], int] = {}
+
+    def __enter__(self) -> Network:
+        sweep()
+        self.directory = Path(tempfile.mkdtemp(prefix=self.prefix, dir=HOME))
+        try:
+            self._build()
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._remove()
+
+    # -- where things are
+
+    def netns(self, host: str) -> str:
+        return f"{self.prefix}{host}"
+
+    def address(self, host: str) -> str:
+        return f"10.77.0.{self.hosts.index(host) + 1}"
+
+    def enter(self, host: str) -> list[str]:
+        """The words before a command that make it run *as* that host; every step is an exec."""
+        net = f"--net={NETNS / self.netns(host)}"
+        machine_id = self.directory / f"{host}.machine-id"
+        return [
+            *("nsenter", net, "unshare", "--mount", "--uts"),
+            *("sh", "-c", ENTER, "sh", host, str(machine_id)),
+        ]
+
+    def pids(self, host: str) -> list[int]:
+        """Every process that lives on that host."""
+        return netns_pids(self.netns(host))
+
+    # -- faults
+
+    def set_carrier(self, host: str, up: bool) -> None:
+        """Plug or pull the cable: the host's own interface loses its carrier."""
+        run("ip", "-n", self._switch, "link", "set", host, "up" if up else "down")
+
+    def cut(self, host: str) -> None:
+        """Nothing in, nothing out; the carrier stays."""
+        self.partition([host])
+
+    def deafen(self, host: str) -> None:
+        """Nothing reaches the host; what it says is heard."""
+        self.block((other, host) for other in self.hosts if other != host)
+
+    def mute(self, host: str) -> None:
+        """Nothing that the host says is heard; everything reaches it."""
+        self.block((host, other) for other in self.hosts if other != host)
+
+    def partition(self, *groups: Iterable[str]) -> None:
+        """Cut every link between two groups; the hosts not named form one more group."""
+        part = {host: number for number, group in enumerate(groups, 1) for host in group}
+        self.block(
+            (a, b)
+            for a, b in itertools.permutations(self.hosts, 2)
+            if part.get(a, 0) != part.get(b, 0)
+        )
+
+    def block(self, links: Iterable[tuple[str, str]]) -> None:
+        """Cut these links, each (from, to): one direction."""
+        self._blocked.update(links)
+        self._apply()
+
+    def lose(self, percent: int) -> None:
+        """Lose so many percent (0-99) of all packets on every link."""
+        self._lossy = dict.fromkeys(itertools.permutations(self.hosts, 2), percent)
+        self._apply()
+
+    def heal(self) -> None:
+        """Every cut and every loss ends at once (carriers are left as they are)."""
+        self._blocked.clear()
+        self._lossy.clear()
+        self._apply()
+
+    def _apply(self) -> None:
+        pairs = ", ".join(f'"{a}" . "{b}"' for a, b in sorted(self._blocked))
+        rules = [f"iifname . oifname {{ {pairs} }} drop"] if pairs else []
+        for (a, b), percent in self._lossy.items():
+            rules.append(f'iifname "{a}" oifname "{b}" numgen random mod 100 < {percent} drop')
+        script = (
+            "add table bridge lab\ndelete table bridge lab\n"
+            "table bridge lab { chain forward { type filter hook forward priority 0\n"
+            + "\n".join(rules)
+            + "\n}\n}\n"
+        )
+        run("nsenter", f"--net={NETNS / self._switch}", "nft", "-f", "-", stdin=script)
+
+    # -- building and removing
+
+    def _build(self) -> None:
+        run("ip", "netns", "add", self._switch)
+        bridge = "link set lo up\nlink add br0 type bridge mcast_snooping 0\nlink set br0 up\n"
+        run("ip", "-n", self._switch, "-batch", "-", stdin=bridge)
+        for host in self.hosts:
+            self._plug(host)
+            machine_id = self.directory / f"{host}.machine-id"
+            machine_id.write_text(f"{os.urandom(16).hex()}\n")
+
+    def _plug(self, host: str) -> None:
+        netns = self.netns(host)
+        run("ip", "netns", "add", netns)
+        cable = (
+            f"link add {host} type veth peer name eth0 netns {netns}\n"
+            f"link set {host} master br0\nlink set {host} up\n"
+        )
+        run("ip", "-n", self._switch, "-batch", "-", stdin=cable)
+        port = (
+            f"link set lo up\naddr add {self.address(host)}/24 dev eth0\n"
+            "link set eth0 up\nroute add 224.0.0.0/4 dev eth0\n"
+        )
+        run("ip", "-n", netns, "-batch", "-", stdin=port)
+
+    def _remove(self) -> None:
+        try:
+            remove_namespaces(self.prefix)
+        finally:
+            if not os.environ.get("FTL_LAB_KEEP"):
+                shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def netns_pids(netns: str) -> list[int]:
+    """The processes of one namespace, the oldest first; none if it does not exist."""
+    if not (NETNS / netns).exists():
+        return []
+    return sorted(int(word) for word in run("ip", "netns", "pids", netns).split())
+
+
+def remove_namespaces(prefix: str) -> None:
+    """End every process of the namespaces whose name starts so, then delete them."""
+    for netns in sorted(path.name for path in NETNS.glob(f"{prefix}*")):
+        wait_until(functools.partial(_all_ended, netns), 10, f"processes of {netns} end")
+        run("ip", "netns", "del", netns)
+
+
+def _all_ended(netns: str) -> bool:
+    pids = netns_pids(netns)
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return not pids
+
+
+def sweep() -> None:
+    """Remove what earlier runs left whose process is gone; running ones are left alone."""
+    names = [path.name for place in (NETNS, HOME) for path in place.glob(f"{PREFIX}*")]
+    owners = {match[1] for name in names if (match := re.match(rf"{PREFIX}(\d+)-", name))}
+    for owner in sorted(owners):
+        if Path("/proc", owner).exists():
+            continue
+        remove_namespaces(f"{PREFIX}{owner}-")
+        for path in HOME.glob(f"{PREFIX}{owner}-*"):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,152 @@
+"""The checker itself, on logs written by hand: every promise it holds, it can also see broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from lab import checker
+from lab.events import EventLog, Record, parse
+
+
+def log(story: str) -> list[Record]:
+    """Lines of ``ms host what phase [token [pid]]``; the pid is the line's number if not told."""
+    records = []
+    for number, line in enumerate(filter(None, map(str.strip, story.splitlines())), 1):
+        ms, host, what, phase, *more = line.split()
+        token, pid = [*more, "7", str(number)][:2] if len(more) < 2 else more[:2]
+        records.append(Record(int(ms) * 10**6, host, what, phase, token, token, int(pid)))
+    return records
+
+
+HANDOVER = """
+    10 a hook.leader   start 1 100
+    12 a hook.leader   end   1 100
+    20 a fault         stop
+    30 a hook.follower start 1 101
+    40 a hook.follower end   1 101
+    45 b hook.leader   start 2 102
+    46 b hook.leader   end   2 102
+"""
+
+
+def test_a_clean_handover_passes_and_is_measured() -> None:
+    records = log(HANDOVER)
+    checker.check_hooks(records)
+    checker.check_quorum(records)
+    checker.check_last_hook(records, {"a": "follower", "b": "leader"})
+    assert checker.takeover_gap(records, 20 * 10**6, "a") == 25 * 10**6
+    assert checker.handover_gap(records, 20 * 10**6, "a") == 5 * 10**6
+
+
+@pytest.mark.parametrize(
+    ("check", "story", "complaint"),
+    [
+        (
+            checker.check_hooks,
+            """10 a hook.leader start 1 5
+               20 a hook.follower start 1 6
+               30 a hook.leader tick 1 5
+               40 a hook.follower end 1 6""",
+            "two hooks ran at once",
+        ),
+        (
+            checker.check_hooks,
+            """10 a hook.leader start
+               20 a hook.error start
+               30 a hook.leader start""",
+            "no on_follower between",
+        ),
+        (
+            checker.check_quorum,
+            """10 a hook.leader start 1
+               20 b hook.leader start 2
+               30 a hook.follower start 1""",
+            "two leaders by their hooks",
+        ),
+        (
+            checker.check_quorum,
+            """10 a role leader
+               20 b role leader
+               30 a role none""",
+            "two leaders by their role files",
+        ),
+        (
+            checker.check_quorum,
+            """10 a job start 1 5
+               15 b job start 2 6
+               20 a job tick 1 5
+               25 b job tick 2 6""",
+            "two jobs ran at once",
+        ),
+        (
+            checker.check_quorum,
+            """10 a hook.leader start 5
+               20 a hook.follower start 5
+               30 b hook.leader start 5""",
+            "tokens went back",
+        ),
+    ],
+)
+def test_a_broken_promise_is_seen(
+    check: Callable[[Sequence[Record]], None], story: str, complaint: str
+) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check(log(story))
+
+
+def test_the_last_hook_must_be_the_roles() -> None:
+    with pytest.raises(
+        AssertionError, match="role file says follower, the last hook was on_leader"
+    ):
+        checker.check_last_hook(log("10 a hook.leader start"), {"a": "follower"})
+    with pytest.raises(AssertionError, match="role file says leader, the last hook was on_none"):
+        checker.check_last_hook([], {"a": "leader"})
+
+
+@pytest.mark.parametrize("fault", checker.UNGUARDED)
+def test_a_dead_guardian_ends_what_it_promised(fault: str) -> None:
+    checker.check_quorum(
+        log(f"10 a hook.leader start 1\n20 a fault {fault}\n30 b hook.leader start 2")
+    )
+
+
+def test_changes_are_gains_and_losses_only() -> None:
+    records = log("""
+        10 a role candidate
+        20 a role leader
+        30 b role follower
+        40 a role follower
+        50 b role candidate
+        60 b role leader
+    """)
+    assert [(r.host, r.phase) for r in checker.changes(records)] == [
+        ("a", "leader"),
+        ("a", "follower"),
+        ("b", "leader"),
+    ]
+
+
+def test_two_leaders_are_measured_from_the_healing() -> None:
+    story = "10 a hook.leader start 1\n20 b hook.leader start 2\n"
+    ended = log(story + "90 b hook.follower start 2")
+    assert checker.two_leaders_ns(ended, 50 * 10**6) == 40 * 10**6
+    with pytest.raises(AssertionError, match="two leaders to the end"):
+        checker.two_leaders_ns(log(story), 50 * 10**6)
+
+
+def test_nobody_took_over() -> None:
+    with pytest.raises(AssertionError, match="nobody took over from a"):
+        checker.takeover_gap(log(HANDOVER), 50 * 10**6, "a")
+
+
+def test_lines_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
+    events = EventLog(tmp_path / "events.log")
+    at = events.note("a", "fault", "crash")
+    with events.path.open("a") as half:
+        half.write("123 b hook.lea")
+    assert [(r.at, r.host, r.phase) for r in events.read()] == [(at, "a", "crash")]
+    with pytest.raises(AssertionError, match="torn or foreign line"):
+        parse("123 b hook.lea\n")

@@ -1,0 +1,47 @@
+"""Which interfaces take part; on whatever interfaces this host has."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from followtheleader.errors import AddressError
+from followtheleader.net.interfaces import _LEFT_OUT, Interface, has_carrier, usable
+
+
+def test_loopback_only_when_named() -> None:
+    index = socket.if_nametoindex("lo")
+    assert Interface("lo", index, "127.0.0.1", 8) in usable(("lo",))
+    assert "lo" not in {interface.name for interface in usable()}
+
+
+def test_unknown_name_is_told_with_what_there_is() -> None:
+    with pytest.raises(
+        AddressError, match=r"interfaces: nope0: no such .*; this host has .*\blo\b"
+    ):
+        usable(("lo", "nope0"))
+
+
+LEFT_OUT = (
+    "lo docker0 veth12ab br-0123456789ab virbr0 cni0 flannel.1 cali1 lxcbr0 podman1 tailscale0 "
+    "wg0 tun0"
+)
+
+
+@pytest.mark.parametrize("name", LEFT_OUT.split())
+def test_left_out_unless_named(name: str) -> None:
+    assert _LEFT_OUT.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["eth0", "enp3s0", "br0", "br-lan", "bond0", "lo0", "eth0.7", "host0"]
+)
+def test_taken(name: str) -> None:
+    assert not _LEFT_OUT.fullmatch(name)
+
+
+def test_carrier() -> None:
+    assert has_carrier("lo")
+    assert not has_carrier("nope0")
+    assert not has_carrier("a-name-that-is-far-too-long-for-an-interface")

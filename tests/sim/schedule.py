@@ -1,0 +1,102 @@
+"""One schedule: faults first, then healing and a demand for convergence, then for peace."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from followtheleader.core.types import MS, NANOSECONDS
+from followtheleader.errors import InvariantBroken
+from sim.faults import Storm
+from sim.invariants import Violation
+from sim.plan import Plan, draw, replay_command
+from sim.trace import Trace
+from sim.world import World
+
+PEACE = 3 * NANOSECONDS
+"""After convergence nothing may change for this long."""
+LOOK_EVERY = 50 * MS
+DEFECTS = (InvariantBroken, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What a defect of the core raises: reported like any other violation, with its seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one schedule took and did; spans of true time."""
+
+    simulated: int
+    converged_after: int
+    most_packets: float
+    counts: Counter[str]
+
+
+def run_schedule(
+    kind: str, seed: int, trace: Trace | None = None, *, wire: bool | None = None
+) -> Outcome:
+    """Run the schedule of ``seed``; raise `Violation` if a promise is broken.
+
+    ``wire``: make datagrams of real bytes, or of values; None: as the seed has it.
+    """
+    plan = draw(kind, seed)
+    world = World(
+        seed,
+        plan.specs,
+        voters=plan.voters,
+        wire=plan.wire if wire is None else wire,
+        replay=replay_command(kind, seed),
+        trace=trace,
+        habits=plan.habits,
+    )
+    try:
+        return _run(world, plan)
+    except DEFECTS as defect:
+        raise Violation(
+            f"{world.log.tail()}\n\nat {world.now / NANOSECONDS:.6f} s: {defect!r}\n"
+            f"replay: {replay_command(kind, seed)}"
+        ) from defect
+
+
+def _run(world: World, plan: Plan) -> Outcome:
+    world.discovery = plan.discovery
+    for host in world.hosts:
+        world.after(int(world.rng.random() * 2 * NANOSECONDS), host.start)
+    storm = Storm(world, plan)
+    world.at(world.rng.randrange(5) * NANOSECONDS, storm.begin)
+    world.run_until(plan.torment)
+    storm.calm()
+    healed_at = world.now
+    converged_after = _wait_converged(world, plan) - healed_at
+    _demand_peace(world)
+    return Outcome(
+        world.now, converged_after, world.invariants.most_packets, world.counts
+    )
+
+
+def _wait_converged(world: World, plan: Plan) -> int:
+    """Return when one led, all others were locked on it, and it stayed so for a while (I4)."""
+    last = world.now + plan.convergence_bound()
+    agreed_at: int | None = None
+    reason = ""
+    while True:
+        world.run_until(world.now + LOOK_EVERY)
+        reason = world.disagreement()
+        if reason:
+            agreed_at = None
+        elif agreed_at is None:
+            agreed_at = world.now
+        elif world.now - agreed_at >= NANOSECONDS:
+            return agreed_at
+        if world.now > last:
+            world.invariants.fail(
+                world.hosts[0], f"I4: no agreement {plan.convergence_bound() / 1e9:.0f} s after "
+                f"healing: {reason or 'not for a second'}"
+            )
+
+
+def _demand_peace(world: World) -> None:
+    """No role changes once the group has converged."""
+    before = world.counts["role changes"]
+    world.run_until(world.now + PEACE)
+    reason = world.disagreement()
+    if reason or world.counts["role changes"] != before:
+        world.invariants.fail(world.hosts[0], f"I4: a change after convergence: {reason}")

@@ -1,0 +1,367 @@
+"""A table for directed schedules: time and every datagram are moved by hand.
+
+Greetings (HELLO) always arrive after 1 ms, so that members know each other. Any other message lies
+on the table until a test delivers it, or travels by itself where a road is open. What is never
+delivered is lost. All clocks are exact; times are in milliseconds of true time = BOOTTIME.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field, replace
+
+from followtheleader.core.actions import (
+    Action,
+    ChangeRole,
+    DepositWill,
+    Persist,
+    PublishToken,
+    Restart,
+    Send,
+    Stopped,
+)
+from followtheleader.core.election import Election
+from followtheleader.core.events import (
+    AddressFound,
+    Event,
+    Received,
+    Settled,
+    Started,
+    StepDownRequested,
+    StopRequested,
+    StoreFailed,
+    Woken,
+)
+from followtheleader.core.messages import Header, Hello, Message, Release
+from followtheleader.core.node import Memory, Node
+from followtheleader.core.timing import Timing
+from followtheleader.core.types import MS, Address, Instant, Owner, Role, Span, Term
+from followtheleader.core.view import View
+
+DEFAULT = Timing(250 * MS, 3, 0)
+PATIENCE_MS = 20_000
+LAST_COUNTER = 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """One datagram on the table: said by ``source`` at ``at`` (ms), to ``target``."""
+
+    source: str
+    target: str
+    header: Header
+    message: Message
+    at: float
+
+
+@dataclass(slots=True)
+class Seat:
+    """One node at the table, and what its disk and its guardian know."""
+
+    name: str
+    address: Address
+    priority: int
+    timing: Timing
+    voter_name: str
+    id: int
+    wall_ms: int = 1
+    election: Election | None = None
+    owner: Owner = Owner(0, 0)
+    counter: int = 0
+    memory: Memory = field(default_factory=Memory)
+    disk_fails: bool = False
+    keeps_job: bool = False
+    """The job does not end before the test says so with `Table.settle`."""
+    changes: list[ChangeRole] = field(default_factory=list)
+    tokens: list[Term] = field(default_factory=list)
+    stopped: Stopped | None = None
+    restart_above: int | None = None
+    """The election asked for a later incarnation than this."""
+    will: DepositWill | None = None
+
+
+class Table:
+    """Nodes ``names`` of a quorum group or an open one.
+
+    ``voters``: other voters than these names; ``aliases``: the names that nodes go by.
+    """
+
+    def __init__(
+        self,
+        names: str,
+        *,
+        quorum: bool = False,
+        priorities: dict[str, int] | None = None,
+        timings: dict[str, Timing] | None = None,
+        aliases: dict[str, str] | None = None,
+        voters: str = "",
+        seed: int = 1,
+    ) -> None:
+        self.now: Instant = 1_000 * MS
+        self._zero = self.now
+        self._seed = seed
+        self.voters = tuple((voters or names).split()) if quorum else ()
+        self.flights: list[Flight] = []
+        self.most_leaders = 0
+        self._roads: dict[tuple[str, str], tuple[type, ...]] = {}
+        self._cut: dict[tuple[str, str], None] = {}
+        self._travelling: list[tuple[Instant, int, Flight]] = []
+        self._made = 0
+        self.seats: dict[str, Seat] = {}
+        for i, name in enumerate(names.split()):
+            self.seats[name] = Seat(
+                name,
+                (f"10.0.0.{i + 1}", 9001),
+                (priorities or {}).get(name, 100),
+                (timings or {}).get(name, DEFAULT),
+                (aliases or {}).get(name, name),
+                id=i + 1,
+            )
+
+    # -- lives
+
+    def start(
+        self,
+        name: str,
+        *,
+        incarnation: int = 1,
+        memory: Memory | None = None,
+        job_running: bool = False,
+    ) -> None:
+        """Start a node; it knows all addresses. ``memory`` None: what its disk remembers."""
+        seat = self.seats[name]
+        seat.owner = Owner(seat.id, incarnation)
+        seat.counter = 0
+        seat.stopped = None
+        remembered = seat.memory if memory is None else memory
+        seat.memory = remembered
+        node = Node(seat.owner, seat.voter_name, seat.priority, seat.timing, self.voters)
+        rng = random.Random(f"{self._seed}/{name}/{incarnation}")
+        seat.election = Election(node, remembered, rng, self.now, job_running)
+        for other in self.seats.values():
+            if other is not seat:
+                self._step(seat, AddressFound(other.address))
+        self._step(seat, Started())
+
+    def crash(self, name: str) -> None:
+        """The node is gone; its disk stays."""
+        self.seats[name].election = None
+
+    def stop(self, name: str) -> None:
+        """Ask the node to leave."""
+        self._step(self.seats[name], StopRequested())
+
+    def step_down(self, name: str, sit_out: Span = 0) -> None:
+        """Ask the node to hand over."""
+        self._step(self.seats[name], StepDownRequested(sit_out))
+
+    def settle(self, name: str) -> None:
+        """The guardian says that the newest change's job and hooks have ended."""
+        seat = self.seats[name]
+        self._step(seat, Settled(seat.changes[-1].change if seat.changes else 0))
+
+    def die_with_will(self, name: str) -> Release:
+        """The agent is gone; its guardian says the deposited will, which is returned."""
+        seat = self.seats[name]
+        self.crash(name)
+        if seat.will is None:
+            raise LookupError(f"{name} has no will")
+        for receiver, address in seat.will.recipients:
+            header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority)
+            self._put(Flight(name, self._at(address).name, header, seat.will.release, self.ms))
+        return seat.will.release
+
+    # -- roads
+
+    def open_road(self, *roads: str, kinds: tuple[type, ...] = ()) -> None:
+        """Let messages travel: ``"a>b"`` one way, ``"a-b"`` both, ``kinds`` only (empty: all)."""
+        for pair in _pairs(roads):
+            self._roads[pair] = kinds
+            self._cut.pop(pair, None)
+
+    def close_road(self, *roads: str) -> None:
+        """From now on what is said there lies on the table."""
+        for pair in _pairs(roads):
+            self._roads.pop(pair, None)
+
+    def cut_road(self, *roads: str) -> None:
+        """As `close_road`, and greetings are lost there too, until the road is opened again."""
+        self.close_road(*roads)
+        for pair in _pairs(roads):
+            self._cut[pair] = None
+
+    def deliver(self, flight: Flight) -> list[Message]:
+        """Deliver it now, once more if it was before; return what was said in answer."""
+        before = len(self.flights)
+        seat = self.seats[flight.target]
+        source = self.seats[flight.source].address
+        self._step(seat, Received(flight.header, flight.message, source))
+        return [f.message for f in self.flights[before:] if f.source == flight.target]
+
+    def repeat(self, flight: Flight) -> list[Message]:
+        """Have its sender say the same again, as a new datagram, and deliver that."""
+        seat = self.seats[flight.source]
+        seat.counter += 1
+        return self.deliver(replace(flight, header=replace(flight.header, counter=seat.counter)))
+
+    def last(self, source: str, target: str, kind: type) -> Flight:
+        """Return the newest datagram of that kind that was said."""
+        for flight in reversed(self.flights):
+            if (flight.source, flight.target) == (source, target):
+                if isinstance(flight.message, kind):
+                    return flight
+        raise LookupError(f"{source} never said {kind.__name__} to {target}")
+
+    # -- time
+
+    @property
+    def ms(self) -> float:
+        """Milliseconds since the table was laid."""
+        return (self.now - self._zero) / MS
+
+    def run_to(self, ms: float) -> None:
+        """Let time pass up to ``ms``."""
+        self._run(self._zero + int(ms * MS))
+
+    def run_for(self, ms: float) -> None:
+        """Let ``ms`` pass."""
+        self._run(self.now + int(ms * MS))
+
+    def until_said(self, source: str, target: str, kind: type) -> Flight:
+        """Let time pass until ``source`` says a ``kind`` to ``target`` anew; return it."""
+        seen = len(self.flights)
+        end = self.now + PATIENCE_MS * MS
+        while self._advance(end):
+            for flight in self.flights[seen:]:
+                if (flight.source, flight.target) == (source, target):
+                    if isinstance(flight.message, kind):
+                        return flight
+            seen = len(self.flights)
+        raise LookupError(f"{source} says no {kind.__name__} to {target} until {self.ms} ms")
+
+    def until_leads(self, name: str) -> None:
+        """Let time pass until ``name`` leads."""
+        end = self.now + PATIENCE_MS * MS
+        while not self.leads(name):
+            if not self._advance(end):
+                raise LookupError(f"{name} does not lead until {self.ms} ms")
+
+    def _run(self, end: Instant) -> None:
+        while self._advance(end):
+            pass
+
+    def _advance(self, end: Instant) -> bool:
+        """Do the next thing that is due up to ``end``; return False if there is none."""
+        due = [(at, made, flight.target) for at, made, flight in self._travelling]
+        for order, seat in enumerate(self.seats.values()):
+            deadline = seat.election.next_deadline() if seat.election else None
+            if deadline is not None:
+                due.append((max(deadline, self.now), self._made + 1 + order, seat.name))
+        if not due or min(due)[0] > end:
+            self.now = max(self.now, end)
+            self._look()
+            return False
+        at, made, name = min(due)
+        self.now = at
+        for entry in self._travelling:
+            if entry[1] == made:
+                self._travelling.remove(entry)
+                self.deliver(entry[2])
+                return True
+        self._step(self.seats[name], Woken(self.seats[name].wall_ms))
+        return True
+
+    # -- what can be seen
+
+    def view(self, name: str) -> View:
+        """Return the node's view."""
+        election = self.seats[name].election
+        if election is None:
+            raise LookupError(f"{name} does not run")
+        return election.view(self.now)
+
+    def leads(self, name: str) -> bool:
+        """Does ``name`` lead under a valid lease?"""
+        election = self.seats[name].election
+        return election is not None and election.view(self.now).valid_leader
+
+    def leaders(self) -> list[str]:
+        """Return the names of all valid leaders."""
+        return [name for name in self.seats if self.leads(name)]
+
+    def said(self, source: str, kind: type) -> list[Message]:
+        """Return everything of that kind that ``source`` ever said, in order."""
+        return [
+            f.message for f in self.flights if f.source == source and isinstance(f.message, kind)
+        ]
+
+    def roles(self, name: str) -> list[Role]:
+        """Return the roles that ``name`` has had, in order."""
+        return [change.role for change in self.seats[name].changes]
+
+    # -- within
+
+    def _step(self, seat: Seat, event: Event) -> None:
+        if seat.election is None:
+            return
+        actions = seat.election.step(event, self.now)
+        self._perform(seat, actions)
+        self._look()
+
+    def _look(self) -> None:
+        self.most_leaders = max(self.most_leaders, len(self.leaders()))
+
+    def _perform(self, seat: Seat, actions: list[Action]) -> None:
+        settle: int | None = None
+        for action in actions:
+            if isinstance(action, Send):
+                self._say(seat, action)
+            elif isinstance(action, Persist):
+                if seat.disk_fails:
+                    self._step(seat, StoreFailed())
+                    return
+                seat.memory = Memory(action.floor, action.max_lock)
+            elif isinstance(action, ChangeRole):
+                seat.changes.append(action)
+                settle = action.change
+            elif isinstance(action, PublishToken):
+                seat.tokens.append(action.token)
+            elif isinstance(action, DepositWill):
+                seat.will = action
+            elif isinstance(action, Restart):
+                seat.restart_above = action.incarnation
+            elif isinstance(action, Stopped):
+                seat.stopped = action
+                seat.election = None
+        if settle is not None and not seat.keeps_job:
+            self._step(seat, Settled(settle))
+
+    def _say(self, seat: Seat, send: Send) -> None:
+        target = self._at(send.address)
+        seat.counter += 1
+        header = Header(seat.owner, seat.counter, send.receiver, seat.priority)
+        self._put(Flight(seat.name, target.name, header, send.message, self.ms))
+
+    def _at(self, address: Address) -> Seat:
+        return next(seat for seat in self.seats.values() if seat.address == address)
+
+    def _put(self, flight: Flight) -> None:
+        self.flights.append(flight)
+        kinds = self._roads.get((flight.source, flight.target))
+        travels = kinds is not None and (not kinds or isinstance(flight.message, kinds))
+        greets = isinstance(flight.message, Hello) and (
+            (flight.source, flight.target) not in self._cut
+        )
+        if travels or greets:
+            self._made += 1
+            self._travelling.append((self.now + MS, self._made, flight))
+
+
+def _pairs(roads: tuple[str, ...]) -> list[tuple[str, str]]:
+    pairs = []
+    for road in roads:
+        a, sign, b = road.partition(">") if ">" in road else road.partition("-")
+        pairs.append((a, b))
+        if sign == "-":
+            pairs.append((b, a))
+    return pairs
