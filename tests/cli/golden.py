@@ -1,4 +1,4 @@
-"""Expected output kept in files; ``FTL_GOLDEN=rewrite`` writes them anew, to be reviewed as a diff."""
+"""Expected output kept in files; ``FTL_GOLDEN=rewrite`` writes them; review the diff."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from cli.command import ftl_agent
 from cli.stand_in import StandIn, leave_stale_socket, listen
 from followtheleader.cli import locating

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from cli.command import COMMAND, clean_environment, ftl_agent
 from followtheleader import __version__
 from followtheleader.cli.main import COMMANDS

@@ -36,7 +36,7 @@ def test_a_live_lock_is_never_replaced() -> None:
     promise = table.last("b", "c", Promise)
     table.open_road("a-b")
     table.until_leads("a")
-    table.run_for(100)
+    table.run_for(220)  # b's promise to a has run out: only the lock is left
     table.close_road("a-b")
     assert table.ms - held_claim.at < 500, "the claim of c still waits"
     table.deliver(promise)
@@ -123,6 +123,34 @@ def test_a_restarted_voter_is_silent_for_a_lock() -> None:
     assert table.leaders() == ["a"]
     table.until_leads("c")
     assert table.most_leaders == 1
+
+
+def test_a_clean_stop_leaves_the_end_of_its_lock() -> None:
+    """b stops properly while it is locked on a, and starts again at once: it knows until when it
+    has to be silent, and that is less than a quarantine."""
+    table = Table("a b c", quorum=True, priorities={"b": 0})
+    for name in "abc":
+        table.start(name)
+    table.step_down("c", sit_out=1200 * MS)
+    table.open_road("a-b")
+    table.until_leads("a")
+    table.run_for(10)
+    table.close_road("a-b")
+    table.stop("b")
+    stopped = table.seats["b"].stopped
+    assert stopped is not None
+    assert 0 < stopped.lock_until - table.now <= 1000 * MS
+    remembered = table.seats["b"].memory
+    table.run_for(300)
+    memory = Memory(remembered.floor, remembered.max_lock, stopped.lock_until)
+    table.start("b", incarnation=2, memory=memory)
+    table.open_road("b-c")
+    while table.now < stopped.lock_until:
+        assert table.leaders() in (["a"], [])
+        table.run_for(10)
+    assert not table.view("b").quarantined
+    table.until_leads("c")
+    assert table.now < stopped.lock_until + 1000 * MS
 
 
 def test_a_voters_name_counts_once() -> None:

@@ -60,6 +60,43 @@ def test_1_a_claim_begins_with_new_counters() -> None:
     assert not beats[0].established
 
 
+def test_1_acknowledgements_of_an_earlier_tenure_count_for_nothing() -> None:
+    """b's acknowledgement of the first tenure's third heartbeat is late; the second tenure has a
+    third heartbeat too."""
+    table = Table("a b c", quorum=True, priorities=NEVER_LEAD)
+    table.open_road("a-b", "a-c")
+    for name in "abc":
+        table.start(name)
+    table.until_leads("a")
+    table.run_for(300)
+    table.close_road("b>a")
+    late = table.until_said("b", "a", Ack)
+    assert isinstance(late.message, Ack)
+    table.step_down("a")
+    table.until_leads("a")
+    table.cut_road("a-c")
+    seq = 0
+    while seq < late.message.seq:
+        again = table.until_said("a", "b", Heartbeat).message
+        assert isinstance(again, Heartbeat)
+        seq = again.seq
+    before = table.view("a").deadline
+    table.deliver(late)
+    assert table.view("a").deadline == before
+
+
+def test_2_a_resignation_outlives_what_was_said_before_it() -> None:
+    """a's heartbeat arrives after its RELEASE of the same term: nobody is locked by it again."""
+    table = three(quorum=True, priorities=NEVER_LEAD)
+    table.close_road(*ALL)
+    late = table.until_said("a", "b", Heartbeat)
+    table.step_down("a", sit_out=10_000 * MS)
+    table.deliver(table.last("a", "b", Release))
+    assert table.view("b").lock_owner is None
+    assert table.deliver(late) == []
+    assert table.view("b").lock_owner is None
+
+
 def test_2_a_term_is_claimed_once() -> None:
     """Nobody answers, so the claim fails and is repeated: under a new term, also after a crash,
     or a late RELEASE of the first attempt frees the locks of the second."""
@@ -360,7 +397,7 @@ def test_15_a_clock_in_the_past_locks_nobody_out() -> None:
 def test_16_partial_connectivity_and_loss_do_not_flap() -> None:
     """Four nodes, 5 % loss, and the two ends of the group cannot hear each other: one leader, and
     in a minute no change."""
-    for seed in (1, 2, 3):
+    for seed in range(1, 6):
         habits = Habits(True, 0, 0, 0, 0, 0)
         world = World(seed, [Spec(n) for n in "abcd"], habits=habits, even_clocks=True)
         for host in world.hosts:
@@ -373,6 +410,29 @@ def test_16_partial_connectivity_and_loss_do_not_flap() -> None:
         world.run_until(65 * 10**9)
         assert len(world.leaders()) == 1
         assert world.counts["role changes"] == before, f"seed {seed}"
+
+
+def test_16_one_lost_prepare_makes_no_second_leader() -> None:
+    """a cannot hear the leader b, only c, which follows b. Its PREPARE to c is lost; the second one
+    within the same claim arrives, c says BUSY, and a follows b by hearsay instead of leading."""
+    table = Table("a b c", priorities={"c": 0})
+    table.open_road("b-c")
+    table.start("b")
+    table.start("c")
+    table.until_leads("b")
+    table.start("a")
+    table.cut_road("a-b")
+    first = table.until_said("a", "c", Prepare)
+    second = table.until_said("a", "c", Prepare)
+    assert second.message == first.message
+    assert second.at - first.at == 50
+    assert [type(m) for m in table.deliver(second)] == [Busy]
+    table.deliver(table.last("c", "a", Busy))
+    table.run_for(100)
+    leader = table.view("a").leader
+    assert leader is not None
+    assert leader.name == "b"
+    assert table.leaders() == ["b"]
 
 
 def test_17_a_will_names_who_claims_at_once() -> None:
@@ -405,5 +465,17 @@ def test_18_a_resend_extends_nothing_that_was_not_sent_anew() -> None:
     table.run_for(50)
     table.deliver(first)
     assert table.view("b").lock_until == until
-    table.deliver(table.last("b", "a", Ack))
+    ack = table.last("b", "a", Ack)
+    table.until_said("a", "b", Heartbeat)
+    table.deliver(ack)
     assert table.view("a").deadline == sent + 800 * MS
+
+
+def test_18_the_job_that_the_lease_covers_is_not_the_receivers_to_judge() -> None:
+    """A voter counts its lock by the leader's T and B, not by its own."""
+    slow_job = Timing(250 * MS, 3, 2000 * MS)
+    table = three(quorum=True, priorities=NEVER_LEAD, timings={"a": slow_job})
+    table.close_road(*ALL)
+    beat = table.until_said("a", "b", Heartbeat)
+    table.deliver(beat)
+    assert table.view("b").lock_until == table.now + 3500 * MS

@@ -167,14 +167,6 @@ class Invariants:
             until = self._of(other).leads_until
             if other is not host and until is not None and until > world.now:
                 self.fail(host, f"I1: leads although {other.name} leads until {until / 1e9:.6f} s")
-        self._check_own_lock(host, watched, view.owner, view.term)
-
-    def _check_own_lock(self, host: Host, watched: Watched, owner: Owner, term: Term) -> None:
-        if host.name in self._world.voters and watched.leads_until is not None:
-            timing = host.spec.timing
-            since = watched.leads_until - self._true_span(host, timing.lease)
-            until = since + self._true_span(host, timing.lock)
-            self._grant(host, watched, Granted(owner, term, 0, timing.lock, since, until))
 
     def _check_said(self, host: Host, watched: Watched, send: Send) -> None:
         message = send.message
@@ -186,9 +178,9 @@ class Invariants:
             old = isinstance(message, Refute)
             if host.guardian.owes_predecessor if old else host.guardian.job is not None:
                 self.fail(host, f"I8: says {message} while its job runs")
-            if watched.granted is not None and watched.granted.owner.id == host.node_id:
-                _free(watched, watched.granted.owner, message.term)
         if isinstance(message, Ack) and host.name in self._world.voters:
+            if watched.leads_until is not None or host.guardian.job is not None:
+                self.fail(host, f"I7: says {message} while it leads or its job runs")
             for (owner, term, seq), span in watched.asked.items():
                 if owner.id == send.receiver and (term, seq) == (message.term, message.seq):
                     now = self._world.now
@@ -206,8 +198,6 @@ class Invariants:
             self.fail(host, f"I7: {new} replaces the live {old}")
         if old is None or old.owner != new.owner or (new.term, new.seq) > (old.term, old.seq):
             watched.granted = new
-        elif new.seq == 0 and new.until > old.until:
-            old.since, old.until = new.since, new.until
 
     def _check_token(self, host: Host, watched: Watched, token: Term) -> None:
         """I2: tokens strictly grow, over the whole group where a majority decides."""

@@ -160,7 +160,12 @@ def _agent(answer: Facts) -> str:
 
 
 def _members(answer: Facts) -> str:
-    own = {"name": answer.get("node"), "id": answer.get("id"), "heard_ms_ago": 0, "alive": True}
+    own = {
+        "name": answer.get("node"),
+        "id": answer.get("id"),
+        "priority": answer.get("priority"),
+        "witness": answer.get("witness"),
+    }
     others = [member for member in answer.get("members") or [] if member["id"] != own["id"]]
     rows = [("NODE", "ADDRESS", "PRIORITY", "HEARD", "")]
     rows += [_member(answer, member) for member in [own, *others]]

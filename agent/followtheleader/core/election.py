@@ -150,7 +150,7 @@ class Election:
             owes=c.roles.owes,
             support=lease.support if lease else 0,
             needed=self.node.needed,
-            quarantined=c.agenda.silent,
+            quarantined=self.node.quorum and now < c.agenda.quarantine_until,
             max_term=c.acceptor.max_term,
             lock_owner=lock.owner if lock else None,
             lock_until=lock.until if lock else None,

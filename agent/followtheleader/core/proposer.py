@@ -406,6 +406,8 @@ class Proposer:
             term, self.lapsed = self.lapsed, None
             c.acceptor.release(self._me, term)
             c.out.broadcast(Release(term), c.membership.members(c.out.now))
+            # Whoever took over meanwhile is heard within H: do not disturb it with a claim.
+            c.agenda.elect_after(c.node.timing.heartbeat + c.agenda.skew())
         if c.agenda.stopping:
             self.leave()
         elif self.idle and c.acceptor.lock(c.out.now) is None and c.agenda.election_at is None:

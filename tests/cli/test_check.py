@@ -1,0 +1,129 @@
+"""``check`` and ``example-config``: faults, promises, and a file to start from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cli.command import ftl_agent
+from cli.golden import assert_golden
+from followtheleader.cli.check import link_warning
+from followtheleader.config import load
+
+QUORUM = "node: h1\nservice: web\nvoters: [h1, h2]\n"
+
+
+def write(folder: Path, text: str, name: str = "svc.yaml") -> str:
+    path = folder / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_sound_file_shows_what_it_promises(tmp_path: Path) -> None:
+    write(tmp_path, QUORUM)
+    result = ftl_agent("check", "./svc.yaml", cwd=str(tmp_path))
+    assert (result.code, result.err) == (0, "")
+    assert_golden("check-quorum.txt", result.out)
+
+
+def test_every_fault_is_told_at_its_place(tmp_path: Path) -> None:
+    write(tmp_path, "prioritty: 100\nheartbeat_interval: 250\nwitness: on\n")
+    result = ftl_agent("check", "svc.yaml", cwd=str(tmp_path))
+    assert (result.code, result.err) == (2, "")
+    assert_golden("check-faults.txt", result.out)
+
+
+def test_json_of_a_sound_file(tmp_path: Path) -> None:
+    path = write(tmp_path, QUORUM)
+    result = ftl_agent("check", path, "--json")
+    answer = json.loads(result.out)
+    (file,) = answer["files"]
+    timeline = {moment["label"]: moment["ms"] for moment in file["timeline"]}
+    assert (result.code, answer["ok"], file["ok"]) == (0, True, True)
+    assert (file["path"], file["instance"], file["service"]) == (path, "svc", "web")
+    assert (file["node"], file["group"], file["faults"]) == ("h1", "quorum", [])
+    assert any("two voters" in warning for warning in file["warnings"])
+    assert timeline["lease"] == 800
+    assert timeline["lock"] == 3500
+    assert all(moment["explanation"] for moment in file["timeline"])
+
+
+def test_json_of_a_faulty_file(tmp_path: Path) -> None:
+    path = write(tmp_path, "prioritty: 100\nport: 0x\n")
+    result = ftl_agent("check", path, "--json")
+    answer = json.loads(result.out)
+    (file,) = answer["files"]
+    assert (result.code, answer["ok"], file["ok"]) == (2, False, False)
+    assert len(file["faults"]) == 2
+    assert file["faults"][0].startswith(f"{path}:1:1: prioritty: ")
+
+
+def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
+    result = ftl_agent("check", f"{tmp_path}/none.yaml")
+    assert result.code == 2
+    assert "none.yaml:1:1: file: there is no such file, create it" in result.out
+
+
+def test_a_bare_name_is_an_instance() -> None:
+    result = ftl_agent("check", "no-such-instance-here")
+    assert result.code == 2
+    assert result.out.startswith("/etc/ftl/no-such-instance-here.yaml:1:1: file: ")
+
+
+def test_a_bare_name_may_be_an_existing_file(tmp_path: Path) -> None:
+    write(tmp_path, "node: h1\n", "svc")
+    assert ftl_agent("check", "svc", cwd=str(tmp_path)).code == 0
+
+
+def test_what_is_neither_file_nor_instance() -> None:
+    result = ftl_agent("check", "web server")
+    assert result.code == 2
+    assert "'web server' is not the name of an instance" in result.err
+    assert "not an existing file" in result.err
+
+
+@pytest.mark.parametrize(
+    ("primaries", "says"),
+    [
+        ("-", None),
+        ("p-", None),
+        ("--", "nobody makes /run/ftl/role; choose one"),
+        ("pp", "primary: i0 and i1 both claim /run/ftl/role"),
+        ("-o", None),
+    ],
+)
+def test_somebody_must_make_the_role_link(primaries: str, says: str | None, tmp_path: Path) -> None:
+    """p: primary, -: not, o: with a role file of its own."""
+    lines = {"p": "primary: true", "-": "", "o": "role_file: /run/other-role"}
+    paths = [
+        write(tmp_path, f"node: h1\n{lines[kind]}\n", f"i{number}.yaml")
+        for number, kind in enumerate(primaries)
+    ]
+    warning = link_warning([load(path) for path in paths])
+    assert warning is None if says is None else says in str(warning)
+
+
+def test_the_example_is_sound(tmp_path: Path) -> None:
+    printed = ftl_agent("example-config")
+    assert (printed.code, printed.err) == (0, "")
+    path = write(tmp_path, printed.out)
+    assert ftl_agent("check", path).code == 0
+
+
+def test_the_example_goes_to_a_new_file_only(tmp_path: Path) -> None:
+    path = tmp_path / "svc.yaml"
+    assert ftl_agent("example-config", "-o", str(path)) == (0, "", "")
+    assert path.read_text() == ftl_agent("example-config").out
+    path.write_text("mine")
+    again = ftl_agent("example-config", "--output", str(path))
+    assert again.code == 2
+    assert f"{path} exists; remove it, or choose another name" in again.err
+    assert path.read_text() == "mine"
+
+
+def test_an_example_that_cannot_be_written(tmp_path: Path) -> None:
+    result = ftl_agent("example-config", "-o", f"{tmp_path}/none/svc.yaml")
+    assert result.code == 2
+    assert "cannot be written: No such file or directory" in result.err
