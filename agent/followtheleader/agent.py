@@ -13,6 +13,7 @@ again: what it owed it makes good first.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -140,6 +141,8 @@ class Agent:
         listening = self._driver.node.timing.listening / 1e9
         self._after("ready", listening, self._become_ready)
         self._beat_watchdog()
+        # What exists now stays: the collector need not walk through it again and again.
+        gc.freeze()
 
     def _log_start(self) -> None:
         node, settings = self._driver.node, self._settings

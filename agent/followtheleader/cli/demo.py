@@ -71,7 +71,7 @@ def _demo() -> int:
             group.prepare()
             story.tell()
         except Failed as failed:
-            failure = f"{failed}\n{group.last_words()}"
+            failure = f"{failed}\n{group.last_words()}".strip()
         finally:
             # From here on it is quickly over; a second ^C must not leave half of it.
             for number in _SIGNALS:

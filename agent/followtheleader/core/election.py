@@ -445,7 +445,7 @@ class Election:
             return  # its job may still be running
         if busy.leader.incarnation < self.node.owner.incarnation:
             c.out.send(Refute(busy.leader, busy.term), peer)
-        elif proposer.idle:
+        elif proposer.idle and busy.term <= c.disk.used_term:
             c.out.send(Release(busy.term), peer)
 
 

@@ -96,7 +96,13 @@ class Lock:
 
     def __init__(self, directory: int) -> None:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._fd = os.open("lock", flags, 0o600, dir_fd=directory)
+        try:
+            self._fd = os.open("lock", flags, 0o600, dir_fd=directory)
+        except OSError as error:
+            where = os.readlink(f"/proc/self/fd/{directory}")
+            raise StateError(
+                f"{where}/lock: cannot be opened: {error.strerror}. Make the directory writable"
+            ) from None
         self.held = False
 
     def take(self) -> bool:

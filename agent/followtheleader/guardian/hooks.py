@@ -140,7 +140,7 @@ class Reader:
 
     def result(self, now: int) -> Hooks | None:
         """The hooks once it has ended, None before. Raise `BadHooks` with the reader's words."""
-        if self.status is None and now >= self.give_up_at:
+        if now >= self.give_up_at and (self.status is None or self.fds):
             self.end()
             raise BadHooks(f"the configuration was not read within {READ_TIMEOUT // SECOND} s")
         if self.status is None or self.fds:

@@ -167,6 +167,15 @@ class Ending:
     def step(self, now: int, kill_at: int) -> bool:
         """Do what is due at ``now``; True when no process of the family is left."""
         self.stubborn = ""
+        try:
+            return self._step(now, kill_at)
+        except proc.Blind as fault:
+            # What cannot be seen has not ended.
+            self.next_at = now + 10 * MS
+            self._complain(now, str(fault))
+            return False
+
+    def _step(self, now: int, kill_at: int) -> bool:
         alive = self._members()
         if not alive:
             return True
@@ -198,15 +207,18 @@ class Ending:
             self._complain_at = now if refused else now + _STUBBORN_AFTER
         took = now - self._killing_since
         self.next_at = now + (MS if took < 100 * MS else 10 * MS if took < SECOND else 500 * MS)
+        self._complain(now, _complaint(alive, refused))
+
+    def _complain(self, now: int, text: str) -> None:
         if now >= self._complain_at:
             self._complain_at = now + _STUBBORN_REPEAT
-            self.stubborn = _complaint(alive, refused)
+            self.stubborn = text
 
 
 def _complaint(alive: list[proc.Process], refused: list[proc.Process]) -> str:
     pids = ", ".join(str(one.pid) for one in (refused or alive)[:8])
     cause = "may not be signalled by this user" if refused else "do not die of SIGKILL"
-    return f"processes {pids} of the job {cause}: the job has not ended, nothing is given up yet"
+    return f"processes {pids} {cause}: their end is waited for, nothing is given up before it"
 
 
 class Job:

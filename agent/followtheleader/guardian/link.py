@@ -113,7 +113,11 @@ class GuardianLink:
         self._send("lease", deadline=deadline, stop_timeout=stop_timeout)
 
     def send_event(self, event: str, change: int, facts: Mapping[str, object]) -> None:
-        """Something happened that hooks are run for: leader, follower, reelection or error."""
+        """Something happened that hooks are run for: leader, follower, reelection or error.
+
+        ``change`` grows with every leader and follower event. Raise `messages.BadMessage` if the
+        facts do not fit a line of 64 KiB, or are not JSON.
+        """
         self._send("event", event=event, change=change, facts=dict(facts))
 
     def send_will(self, datagrams: Iterable[tuple[tuple[str, int], bytes]]) -> None:
@@ -169,6 +173,8 @@ class GuardianLink:
             return
         *lines, self._in = (self._in + data).split(b"\n")
         for line in lines:
+            if self._socket is None:  # closed by what the line before has led to
+                return
             try:
                 fields = messages.decode(line)
             except messages.BadMessage as fault:

@@ -74,8 +74,12 @@ Message = Hello | LeaseGranted | EventHappened | WillDeposited | Bye
 
 
 def encode(kind: str, **fields: object) -> bytes:
-    """One line, newline included. Raise `BadMessage` if it would be longer than the limit."""
-    line = json.dumps({"m": kind, **fields}, separators=(",", ":")).encode() + b"\n"
+    """One line, newline included. Raise `BadMessage` if it is too long or not JSON."""
+    try:
+        text = json.dumps({"m": kind, **fields}, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadMessage(f"a {kind} message that is not JSON: {error}") from None
+    line = text.encode() + b"\n"
     if len(line) > LINE_LIMIT:
         raise BadMessage(f"a {kind} message of {len(line)} bytes: at most {LINE_LIMIT} are allowed")
     return line

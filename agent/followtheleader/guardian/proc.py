@@ -1,17 +1,27 @@
 """What /proc says about processes, and signals that cannot hit a stranger.
 
 A process is named by (pid, start time): the pair is never used twice within one boot. Everything
-here is a snapshot; processes come and go meanwhile, and that is never an error.
+here is a snapshot; processes come and go meanwhile, and that is never an error. Being unable to
+look is one (`Blind`): no conclusion may be drawn from what was not seen.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 
 MARKER = "FTL_EVENT_ID"
 
 _children_known = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+
+# No descriptor or no memory for a look: this says nothing about the process.
+_BLINDING = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+
+
+class Blind(Exception):
+    """/proc could not be looked at; the text says why."""
 
 
 class Process:
@@ -69,7 +79,7 @@ def descendants(root: int) -> list[Process]:
 
 def everything() -> list[Process]:
     """Every process that this one may see."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    pids = [int(name) for name in _listing("/proc") if name.isdigit()]
     return [found for found in map(process, pids) if found is not None]
 
 
@@ -88,11 +98,9 @@ def _descendants_by_scan(roots: list[int]) -> list[Process]:
 
 def _children(pid: int) -> list[int]:
     found: list[int] = []
-    try:
-        threads = os.listdir(f"/proc/{pid}/task")
-    except OSError:
-        return found
-    for thread in threads:  # a child is listed under the thread that forked it
+    for thread in _listing(
+        f"/proc/{pid}/task"
+    ):  # a child is listed under the thread that forked it
         found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
     return found
 
@@ -124,8 +132,10 @@ def send_signal(target: Process, number: int) -> bool:
     """Signal exactly this process, never a later one of the same pid. False: not permitted."""
     try:
         handle = os.pidfd_open(target.pid)
-    except OSError:
+    except ProcessLookupError:
         return True
+    except OSError as error:
+        raise Blind(error.strerror) from None
     try:
         if start_of(target.pid) == target.start:
             signal.pidfd_send_signal(handle, number)
@@ -150,16 +160,29 @@ def send_group_signal(pgid: int, number: int) -> None:
 
 def _read(path: str) -> bytes:
     """The content of a file in /proc; empty if the process is gone or hides it."""
+    fd = -1
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return b""
-    try:
         parts = []
         while part := os.read(fd, 65536):
             parts.append(part)
         return b"".join(parts)
-    except OSError:
+    except OSError as error:
+        _tell_blind(error)
         return b""
     finally:
-        os.close(fd)
+        if fd >= 0:
+            os.close(fd)
+
+
+def _listing(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError as error:
+        _tell_blind(error)
+        return []
+
+
+def _tell_blind(error: OSError) -> None:
+    if error.errno in _BLINDING:
+        raise Blind(f"/proc cannot be looked at: {error.strerror}") from None

@@ -14,7 +14,17 @@ import os
 import select
 import signal
 
-from followtheleader.guardian import clock, files, hooks, job, lastwill, messages, record, signals
+from followtheleader.guardian import (
+    clock,
+    files,
+    hooks,
+    job,
+    lastwill,
+    messages,
+    proc,
+    record,
+    signals,
+)
 from followtheleader.guardian.client import Client
 from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.lease import Lease
@@ -28,7 +38,7 @@ WATCH_INTERVAL = 50 * MS
 LOCK_INTERVAL = 10 * MS
 # How often the job's processes are written down while they change.
 CENSUS_INTERVAL = 5 * SECOND
-EARLY_KEPT = 64
+EARLY_KEPT = 256
 # How long an agent whose connection has ended, or that we leave, may take to end itself.
 PARTING_PATIENCE = 2 * SECOND
 
@@ -56,7 +66,7 @@ class Guardian:
         )
         self._queue = Queue()
         self._lease = Lease()
-        self._record = record.Record(self._directory)
+        self._record = record.Record(self._directory, os.path.join(runtime_dir, "guardian"))
         self._will = lastwill.LastWill(self._directory)
         self._reader: hooks.Reader | None = hooks.Reader(config, instance, clock.now())
         self._hooks: hooks.Hooks | None = None
@@ -402,14 +412,17 @@ class Guardian:
         known.last, known.owed, known.change = "leader", True, item.change
         known.event_id, known.facts = item.event_id, item.facts
         known.stop_timeout = self._lease.stop_timeout
-        if fault := self._save():
+        fault = self._record.save()
+        try:
+            if self._job is None:
+                self._job = job.Job(job.Family(item.event_id, self._register, takes_unknown=True))
+        except proc.Blind as error:
+            fault = fault or str(error)
+        if fault:
             self._voice.log(f"on_leader is not started: {fault}")
             self._queue.start(item)
             self._take_outcome(Outcome(item, False))
-            return False
-        if self._job is None:
-            self._job = job.Job(job.Family(item.event_id, self._register, takes_unknown=True))
-        return True
+        return not fault
 
     def _may_start(self, item: Item) -> str:
         if item.event == "leader" and not self._lease.holds(clock.now()):
@@ -424,7 +437,7 @@ class Guardian:
             return
         if item.event == "follower":
             self._record.last, self._record.owed, self._record.job = "follower", False, []
-            if fault := self._save():
+            if fault := self._record.save():
                 self._voice.log(fault)
         item.finished = True
         self._settle_absorbed(item)
@@ -439,22 +452,17 @@ class Guardian:
     def _settle(self, change: int, event: str, ok: bool) -> None:
         self._voice.tell("settled", change=change, event=event, ok=ok)
 
-    def _save(self) -> str:
-        try:
-            self._record.save()
-        except OSError as error:
-            place = f"{self._runtime_dir}/guardian/{record.FILE}"
-            return f"{place}: cannot be written: {error.strerror}. Make room or set it right"
-        return ""
-
     def _take_census(self, now: int) -> None:
         """Write the job's processes down: the next guardian may have to find them."""
         if self._job is None or self._job.ending is not None or not self._record.owed:
             return
         if now >= self._census_at:
             self._census_at = now + CENSUS_INTERVAL
-            self._record.job = [one.key for one in self._job.members()]
-            if fault := self._save():
+            try:
+                self._record.job = [one.key for one in self._job.members()]
+            except proc.Blind:
+                return  # the marker still leads the next guardian to most of it
+            if fault := self._record.save():
                 self._voice.log(fault)
 
     # Part.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 
+from followtheleader.errors import StateError
 from followtheleader.guardian import files, proc
 
 FILE = "record.json"
@@ -24,8 +25,9 @@ class Record:
     ``stop_timeout`` (ns): how long it may take to end.
     """
 
-    def __init__(self, directory: int) -> None:
+    def __init__(self, directory: int, place: str) -> None:
         self._directory = directory
+        self._place = os.path.join(place, FILE)
         self._written = b""
         self._boot = proc.read_text("/proc/sys/kernel/random/boot_id").strip()
         self.last = "none"
@@ -36,8 +38,8 @@ class Record:
         self.job: list[tuple[int, int]] = []
         self.stop_timeout = 0
 
-    def save(self) -> None:
-        """Write it if it has changed. Raise `OSError`."""
+    def save(self) -> str:
+        """Write it if it has changed. Return what is wrong, for the operator, or nothing."""
         data = json.dumps(
             {
                 "version": VERSION,
@@ -52,8 +54,12 @@ class Record:
             }
         ).encode()
         if data != self._written:
-            files.write_atomic(self._directory, FILE, data)
+            try:
+                files.write_atomic(self._directory, FILE, data)
+            except OSError as error:
+                return f"{self._place}: cannot be written: {error.strerror}. Make room for it"
             self._written = data
+        return ""
 
     def load(self) -> str:
         """Take over what the earlier guardian wrote. Return what is wrong with it, or nothing."""
@@ -64,7 +70,7 @@ class Record:
             self._take(json.loads(data))
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
             self.owed = False
-            return f"{FILE} is not readable ({error}): an on_follower may be owed and is not run"
+            return f"{self._place} makes no sense ({error}): if on_follower is owed, it is not run"
         return ""
 
     def _take(self, saved: dict[str, object]) -> None:
@@ -93,6 +99,8 @@ def identity(pid: int) -> tuple[int, int]:
 
 
 def own_prefix() -> str:
-    """What all event ids of this guardian begin with."""
+    """What all event ids of this guardian begin with. Raise `StateError` without /proc."""
     pid, start = identity(os.getpid())
+    if not start:
+        raise StateError("/proc is not mounted: the guardian finds processes there. Mount it")
     return f"{pid}-{start}-"

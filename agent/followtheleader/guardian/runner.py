@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable
 
-from followtheleader.guardian import job, spawn
+from followtheleader.guardian import job, proc, spawn
 from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.hooks import Commands, Hooks
 from followtheleader.guardian.output import Output, Outputs
@@ -26,6 +26,8 @@ RETRY_FIRST = SECOND
 RETRY_LONGEST = 30 * SECOND
 
 _FACTS = ("role", "old_role", "term", "token", "node", "leader", "leader_address", "reason")
+
+_NAME_LIMIT = 256
 
 Tell = Callable[..., None]
 
@@ -205,20 +207,21 @@ class Runner:
         command = self._commands[item.done]
         words = (item.event, _text_of(item, "service"), _role(item), _text_of(item, "term"))
         argv = (*map(os.fsencode, command), *(word.encode("utf-8", "replace") for word in words))
-        family = job.Family(item.event_id, self._register, self._takes_unknown)
+        name = command[0][:_NAME_LIMIT]
         try:
             if refusal := self._may_start(item):
                 raise spawn.SpawnFailed(refusal)
+            family = job.Family(item.event_id, self._register, self._takes_unknown)
             pid, readers = spawn.spawn(argv, environment(item, self._instance), _state_line(item))
-        except spawn.SpawnFailed as failure:
-            self._tell_end(item, command[0], None, 0, "spawn", str(failure))
+        except (spawn.SpawnFailed, proc.Blind) as failure:
+            self._tell_end(item, name, None, 0, "spawn", str(failure))
             self._after_command(item, False, now)
             return
         self._register.add(pid, item.event_id)
-        output = Output(readers[0], item.change, item.event, command[0], now)
+        output = Output(readers[0], item.change, item.event, name, now)
         self._outputs.add(output)
-        self._hook = _Hook(command[0], pid, family, output, now)
-        self._tell("started", change=item.change, event=item.event, hook=command[0], pid=pid)
+        self._hook = _Hook(name, pid, family, output, now)
+        self._tell("started", change=item.change, event=item.event, hook=name, pid=pid)
 
 
 def environment(item: Item, instance: str) -> dict[bytes, bytes]:

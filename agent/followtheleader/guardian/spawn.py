@@ -88,6 +88,7 @@ def _memory_file(content: bytes) -> int:
 
 
 def _reason(program: str, error: OSError | ValueError) -> str:
+    program = program[:256]
     if not isinstance(error, OSError):
         return f"{program}: cannot be started: {error}"
     cure = ""

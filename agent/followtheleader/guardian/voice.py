@@ -14,6 +14,8 @@ from followtheleader.guardian.output import Output
 
 # Up to here a pipe takes a line as a whole or says that it is full.
 _STDERR_LIMIT = 4096
+_LOG_LINES = 64
+_LOG_LINE = 4000
 
 
 class Voice:
@@ -35,8 +37,9 @@ class Voice:
             self._to_stderr(f"{fields['hook']} ({fields['event']}): {fields['error']}")
 
     def log(self, text: str) -> None:
-        """A line for the operator."""
-        self._line(0, "guardian", "guardian", text)
+        """A text for the operator, line by line."""
+        for line in text.splitlines()[:_LOG_LINES]:
+            self._line(0, "guardian", "guardian", line[:_LOG_LINE])
 
     def pass_output(self, output: Output, line: str) -> None:
         """A line that a hook has said."""
