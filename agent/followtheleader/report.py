@@ -82,6 +82,8 @@ def state_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
         "service": diary.service,
         "node": node.name,
         "id": f"{node.owner.id:016x}",
+        "priority": node.priority,
+        "witness": node.witness,
         "role": view.role.value,
         "term": view.term,
         "token": view.token or None,

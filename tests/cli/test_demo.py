@@ -89,6 +89,7 @@ def test_an_agent_that_ends_by_itself_is_told_as_a_failure(place: str) -> None:
     demo = start(place)
     assert demo.stdout is not None
     started = next(line for line in demo.stdout if "start a (pid " in line)
+    assert any("all are up" in line for line in demo.stdout)
     os.kill(int(started.partition("start a (pid ")[2].partition(")")[0]), signal.SIGKILL)
     told, _ = demo.communicate(timeout=30)
     assert demo.returncode == 1

@@ -79,9 +79,9 @@ class Stand:
     def write(self) -> None:
         self.config.write_text(json.dumps({"hooks": {**self.hooks, **self.options}}))
 
-    def start(self, wait_ready: bool = True) -> Agent:
-        """Start an agent, and with it a guardian."""
-        agent = Agent(self)
+    def start(self, wait_ready: bool = True, prefix: tuple[str, ...] = ()) -> Agent:
+        """Start an agent (by way of the command ``prefix``), and with it a guardian."""
+        agent = Agent(self, prefix)
         self.agents.append(agent)
         if wait_ready:
             agent.wait("ready")
@@ -109,13 +109,13 @@ class Stand:
 class Agent:
     """A `small_agent.py` and the guardian that it has started."""
 
-    def __init__(self, stand: Stand) -> None:
+    def __init__(self, stand: Stand, prefix: tuple[str, ...]) -> None:
         self.stand = stand
         arguments = [str(stand.config), "svc", str(stand.runtime)]
         self.stderr = stand.folder / f"stderr{len(stand.agents)}"
         with self.stderr.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, str(SMALL_AGENT), *arguments],
+                [*prefix, sys.executable, str(SMALL_AGENT), *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

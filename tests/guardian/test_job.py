@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import signal
 from pathlib import Path
 
@@ -159,3 +161,41 @@ def test_no_zombie_is_left(stand: Stand) -> None:
     agent.wait("settled", change=1)
     children = Path(f"/proc/{agent.guardian}/task/{agent.guardian}/children")
     wait_until(lambda: children.read_text() == "", "all children are collected")
+
+
+def test_what_cannot_be_seen_has_not_ended(stand: Stand) -> None:
+    """A guardian without a free descriptor cannot look; it must not conclude that all is well."""
+    stand.configure(leader="sleep 1000")
+    agent = stand.start()
+    agent.lead(1)
+    pid = agent.wait("started", change=1)["pid"]
+    before = resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE)
+    resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE, (0, before[1]))
+    agent.follow(2)
+    wait_until(lambda: bool(agent.all("output", hook="guardian")), "it says so")
+    assert "/proc" in agent.all("output", hook="guardian")[0]["line"]
+    assert is_alive(pid)
+    assert agent.all("settled") == []
+    resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE, before)
+    agent.wait("settled", change=2)
+    assert not is_alive(pid)
+    assert stand.lines()[-1].event == "follower"
+
+
+def test_a_job_that_may_not_be_signalled(stand: Stand) -> None:
+    """The guardian of an ordinary user, and a job that runs as somebody else."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv to become two users")
+    stand.configure(leader="exec setpriv --reuid 65533 --clear-groups sleep 1000")
+    agent = stand.start(prefix=("setpriv", "--bounding-set", "-kill", "--inh-caps", "-kill"))
+    agent.lead(1)
+    pid = agent.wait("started", change=1)["pid"]
+    wait_until(lambda: "sleep" in command_of(str(pid)), "the job is somebody else's")
+    agent.follow(2)
+    said = agent.wait("output", hook="guardian")["line"]
+    assert str(pid) in said
+    assert "may not be signalled" in said
+    assert agent.all("settled") == []
+    os.kill(pid, signal.SIGKILL)
+    agent.wait("settled", change=2)
+    assert stand.lines()[-1].event == "follower"

@@ -321,6 +321,11 @@ class Agent:
         if self._can_run():
             self._wake()
 
+    @property
+    def waits_for_disk(self) -> bool:
+        """Does the process stand still for an fsync?"""
+        return self._blocked
+
     def _can_run(self, *, blocked: bool = False) -> bool:
         return (
             self.alive

@@ -58,7 +58,7 @@ class Watched:
     quarantine_until: Instant = 0
     token: Term = 0
     granted: Granted | None = None
-    asked: dict[tuple[Owner, Term, int], Span] = field(default_factory=dict)
+    asked: dict[tuple[Owner, Term, int], tuple[Span, int]] = field(default_factory=dict)
     window: int = 0
     packets: int = 0
 
@@ -121,7 +121,9 @@ class Invariants:
         watched, message, sender = self._of(host), event.message, event.header.sender
         if isinstance(message, Heartbeat):
             key = (sender, message.term, message.seq)
-            watched.asked[key] = lock_span(message.lease, message.stop_timeout)
+            # A repetition that is acknowledged extends nothing: its first arrival counts.
+            span = lock_span(message.lease, message.stop_timeout)
+            watched.asked.setdefault(key, (span, self._world.now))
             if len(watched.asked) > 200:
                 del watched.asked[next(iter(watched.asked))]
         elif isinstance(message, Release):
@@ -181,11 +183,10 @@ class Invariants:
         if isinstance(message, Ack) and host.name in self._world.voters:
             if watched.leads_until is not None or host.guardian.job is not None:
                 self.fail(host, f"I7: says {message} while it leads or its job runs")
-            for (owner, term, seq), span in watched.asked.items():
+            for (owner, term, seq), (span, since) in watched.asked.items():
                 if owner.id == send.receiver and (term, seq) == (message.term, message.seq):
-                    now = self._world.now
-                    until = now + self._true_span(host, span)
-                    self._grant(host, watched, Granted(owner, term, seq, span, now, until))
+                    until = since + self._true_span(host, span)
+                    self._grant(host, watched, Granted(owner, term, seq, span, since, until))
                     break
 
     def _true_span(self, host: Host, span: Span) -> int:

@@ -162,6 +162,8 @@ class World:
             view = host.agent.election.view(host.local())
             if host.agent.stopping or view.leaving:
                 return f"{host.name} is leaving"
+            if host.agent.waits_for_disk:
+                return f"{host.name} waits for its disk"
             if host is leader:
                 continue
             told: LeaderInfo | None = view.leader

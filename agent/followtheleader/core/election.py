@@ -59,6 +59,7 @@ from followtheleader.core.types import (
     Owner,
     Rank,
     Reason,
+    Role,
     Span,
     Term,
 )
@@ -137,15 +138,18 @@ class Election:
         c, proposer = self._c, self._proposer
         lease, leading = proposer.lease, proposer.leading
         lock = c.acceptor.lock(now)
-        leader = c.roles.leader
+        leader, role = c.roles.leader, c.roles.role
+        valid = lease is not None and leading and now < lease.deadline
+        if role is Role.LEADER and not valid:
+            role = Role.FOLLOWER  # the step that will say so has not come yet
         return View(
             owner=self.node.owner,
-            role=c.roles.role,
+            role=role,
             term=lease.term if lease else leader.term if leader else 0,
             token=lease.token if lease and leading else 0,
             leader=leader,
             deadline=lease.deadline if lease and leading else None,
-            valid_leader=lease is not None and leading and now < lease.deadline,
+            valid_leader=valid,
             leaving=proposer.leaving is not None,
             owes=c.roles.owes,
             support=lease.support if lease else 0,
