@@ -27,7 +27,7 @@ from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Own
 from followtheleader.core.view import View
 from followtheleader.errors import AddressError, StateError
 from followtheleader.host import members
-from followtheleader.host.clock import boottime, wall_ms
+from followtheleader.host.clock import boot_mark, boottime, wall_ms
 from followtheleader.host.floors import Floors, next_incarnation
 from followtheleader.net.interfaces import Interface, has_carrier, usable
 from followtheleader.net.mdns import Announcement, Discovery
@@ -135,7 +135,10 @@ class Driver:
             # A floor of 0 means that nothing was ever claimed or accepted here.
             floor=value.floor or None,
             max_lock=value.max_lock,
-            clean_until=value.clean_until or None,
+            # An instant means something only on the clock that it was read from.
+            clean_until=value.clean_until
+            if value.clean_until and value.clean_boot and value.clean_boot == boot_mark()
+            else None,
         )
 
     def _begin_life(self, memory: Memory, above: int = 0, *, owes: bool = False) -> None:
@@ -349,7 +352,7 @@ class Driver:
     def _on_stopped(self, order: do.Stopped) -> None:
         if self._floors is not None:
             try:
-                self._floors.store(clean_until=max(order.lock_until, 1))
+                self._floors.store(clean_until=max(order.lock_until, 1), clean_boot=boot_mark())
             except StateError as error:
                 self._observer.on_trouble("state-directory", str(error))
         self._observer.on_stopped()

@@ -1,4 +1,4 @@
-"""Schedules that a random search misses (PROTOCOL.md, 8 and 10): one wrong rule, two leaders.
+"""Schedules that a random search misses: one wrong rule, and there are two leaders.
 
 Each test plays the schedule against the real rules and demands that there never were two leaders.
 Quorum groups, B = 0; unless said otherwise H = 250, T = 800, L = 1000, R = 200 (milliseconds). What

@@ -1,4 +1,4 @@
-"""One regression per hole of PROTOCOL.md, section 8, in its order: each story once went wrong.
+"""One regression for each hole that was ever found in the rules: each story once went wrong.
 
 Times are milliseconds; unless a test says otherwise H = 250, T = 800, L = 1000, R = 200.
 """

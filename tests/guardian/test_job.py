@@ -170,7 +170,7 @@ def test_what_cannot_be_seen_has_not_ended(stand: Stand) -> None:
     agent.lead(1)
     pid = agent.wait("started", change=1)["pid"]
     before = resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE)
-    resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE, (0, before[1]))
+    resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE, (8, before[1]))
     agent.follow(2)
     wait_until(lambda: bool(agent.all("output", hook="guardian")), "it says so")
     assert "/proc" in agent.all("output", hook="guardian")[0]["line"]

@@ -175,11 +175,11 @@ def test_a_deadline_far_away_is_refused(stand: Stand) -> None:
 
 def test_renewals_that_wait_in_the_socket_count(stand: Stand) -> None:
     """The guardian is late, the agent was not."""
-    stand.configure(leader="sleep 1000")
+    stand.configure(leader="sleep 1000 &")
     agent = stand.start()
     agent.do(do="renew", span=300 * MS, every=30 * MS, stop_timeout=0)
     agent.event("leader", 1, role="leader", term=1)
-    pid = agent.wait("started", change=1)["pid"]
+    agent.wait("settled", change=1)
     agent.signal_guardian(signal.SIGSTOP)
     asleep_until = now() + 600 * MS
     wait_until(lambda: now() > asleep_until, "the first lease is over")
@@ -187,4 +187,4 @@ def test_renewals_that_wait_in_the_socket_count(stand: Stand) -> None:
     agent.event("error", 1)
     agent.wait("settled", event="error")
     assert agent.all("expired") == []
-    assert is_alive(pid)
+    assert {line.event for line in stand.lines()} == {"leader"}

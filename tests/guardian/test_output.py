@@ -71,3 +71,12 @@ def test_only_so_many_streams_are_kept() -> None:
             os.close(writer)
             outputs.read(reader, 0)
     assert outputs.readable(0) == []
+
+
+def test_long_lines_are_cut_wherever_the_reads_fall(pipe: tuple[int, int]) -> None:
+    output = Output(pipe[0], 1, "leader", "/h", 0)
+    lines: list[str] = []
+    for part in (b"x" * 5000, b"x" * 5000, b"\n", b"y" * 4096, b"\n", b"z" * 4097 + b"\n"):
+        os.write(pipe[1], part)
+        lines += output.read(0, True)
+    assert [len(line) for line in lines] == [4096, 4096, 1808, 4096, 4096, 1]

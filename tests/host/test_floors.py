@@ -33,6 +33,7 @@ def test_what_is_stored_is_read_again(tmp_path: Path) -> None:
         "max_lock": 10**9,
         "incarnation": 77,
         "clean_until": 0,
+        "clean_boot": "",
     }
 
 
@@ -65,6 +66,17 @@ def test_file_and_directory_reach_the_disk(tmp_path: Path) -> None:
     assert run.stdout.split() == ["fsync:.floor.json.new", "rename", f"fsync:{tmp_path.name}"]
 
 
+def stored(**changed: object) -> bytes:
+    """A sound file but for what is changed."""
+    sound = {"floor": 5, "max_lock": 1, "incarnation": 1, "clean_until": 0, "clean_boot": ""}
+    return json.dumps({"format": 1, **sound, **changed}).encode()
+
+
+def test_what_stored_makes_is_sound(tmp_path: Path) -> None:
+    (tmp_path / "floor.json").write_bytes(stored())
+    assert Floors.load(str(tmp_path)).value == Floor(5, 1, 1, 0)
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
@@ -73,12 +85,12 @@ def test_file_and_directory_reach_the_disk(tmp_path: Path) -> None:
         b"[]",
         b"{" * 10000,
         b'{"format": 1, "floor": 5, "max_lock": 1, "incarnation": 1}',
-        b'{"format": 2, "floor": 5, "max_lock": 1, "incarnation": 1, "clean_until": 0}',
-        b'{"format": 1, "floor": -5, "max_lock": 1, "incarnation": 1, "clean_until": 0}',
-        b'{"format": 1, "floor": true, "max_lock": 1, "incarnation": 1, "clean_until": 0}',
-        b'{"format": 1, "floor": 1e400, "max_lock": 1, "incarnation": 1, "clean_until": 0}',
-        b'{"format": 1, "floor": 9223372036854775808, "max_lock": 1, "incarnation": 1,'
-        b' "clean_until": 0}',
+        stored(format=2),
+        stored(floor=-5),
+        stored(floor=True),
+        stored(floor=float("inf")),
+        stored(floor=2**63),
+        stored(clean_boot=None),
     ],
 )
 def test_damage_is_reported_and_kept(damaged: bytes, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Stories: what an operator would do to a group, and what the nodes make of it.
 
-A story is a text file: `# one sentence`, a line `nodes …`, commands, `----`, and the golden output.
+A story is a text file: `# one sentence`, a line `nodes …`, commands, `----`, the golden output.
 
-    nodes a b c [seed=1] [kind=quorum] [witness=c] [priority=a:200,c:50] [stop_timeout=2s] [job=300ms]
+    nodes a b c [seed=1] [kind=quorum] [witness=c] [priority=a:200,c:50]
+                [stop_timeout=2s] [job=300ms]
     lead a                     start all; a leads and the others follow: the clock starts here
     start a | stop a | step-down a | crash a | crash-host a | pause a | resume a | freeze a | thaw a
     isolate a | heal a         both directions between a and everybody (heal: every cut of a)

@@ -37,6 +37,7 @@ class Storm:
             ("one-way cut", 10, self._cut_one_way),
             ("isolated", 8, self._isolate),
             ("partition", 8, self._partition),
+            ("friends swapped", 8, self._swap_friends),
             ("paused", 12, self._pause),
             ("frozen", 8, self._freeze),
             ("agent crash", 12, self._crash_agent),
@@ -116,7 +117,7 @@ class Storm:
 
     def _isolate(self, host: Host) -> None:
         others = [h.index for h in self._world.hosts if h is not host]
-        pairs = [(host.index, o) for o in others] + [(o, host.index) for o in others]
+        pairs = _both_ways(host.index, others)
         if self._rng.random() < 0.3:
             pairs = self._rng.choice((pairs[: len(others)], pairs[len(others) :]))
         self._cut(pairs)
@@ -124,6 +125,23 @@ class Storm:
     def _partition(self, host: Host) -> None:
         side = {h.index: self._rng.random() < 0.5 for h in self._world.hosts}
         self._cut([(a, b) for a in side for b in side if side[a] != side[b]])
+
+    def _swap_friends(self, host: Host) -> None:
+        """The host hears one half of the group for a while, and then only the other half."""
+        others = [h.index for h in self._world.hosts if h is not host]
+        self._rng.shuffle(others)
+        half = len(others) // 2
+        first, second = _both_ways(host.index, others[:half]), _both_ways(host.index, others[half:])
+        network = self._world.network
+        for pair in first:
+            network.cut(*pair)
+
+        def swap() -> None:
+            for pair in first:
+                network.mend(*pair)
+            self._cut(second)
+
+        self._undo_later(6 * NANOSECONDS, swap)
 
     def _cut(self, pairs: list[tuple[int, int]]) -> None:
         network = self._world.network
@@ -210,6 +228,10 @@ class Storm:
     def _jump(self, host: Host) -> None:
         jump = self._rng.choice((PAST_MS, -60_000, 60_000, 86_400_000))
         host.clock.wall_error_ms += jump
+
+
+def _both_ways(host: int, others: list[int]) -> list[tuple[int, int]]:
+    return [(host, other) for other in others] + [(other, host) for other in others]
 
 
 def _rediscover(world: World, host: Host) -> Callable[[], None]:

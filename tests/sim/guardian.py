@@ -1,9 +1,9 @@
 """A model of the guardian: it outlives the agent, runs the job, and holds its deadline.
 
-Modelled are the promises of PROTOCOL.md, 7, not the program: a job starts only before its deadline;
-it is asked to end when the agent says so, dies, or lets the deadline pass, and is killed at deadline
-+ B of this host's clock at the latest; then on_follower runs; then the agent is told (`Settled`) or,
-if it is dead, its last will is sent.
+Modelled are the guardian's promises, not the program: a job starts only before its deadline; it is
+asked to end when the agent says so, dies, or lets the deadline pass, and in a quorum group it is
+killed at deadline + B of this host's clock at the latest; then on_follower runs; then the agent is
+told (`Settled`) or, if it is dead, its last will is sent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from followtheleader.core.types import Instant, Owner, Role
 
 if TYPE_CHECKING:
     from sim.host import Host
+
 
 @dataclass(slots=True)
 class Job:
@@ -141,8 +142,7 @@ class Guardian:
                 self._end_job()
                 host.lease_expired()
             if job.ends_at is not None and (
-                host.world.now >= job.ends_at
-                or (host.quorum and local >= self._kill_at(job))
+                host.world.now >= job.ends_at or (host.quorum and local >= self._kill_at(job))
             ):
                 self._job_ended()
         elif self._hook_until is not None and host.world.now >= self._hook_until:

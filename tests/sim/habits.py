@@ -24,7 +24,7 @@ class Habits:
     socket_buffer: int = 256
 
     def job_end(self, rng: random.Random, stop_timeout: Span) -> Span:
-        """Return how long a job takes to end once asked: mostly within B, sometimes it ignores that."""
+        """Return how long a job takes to end once asked: within B, unless it is stubborn."""
         if self.hurried:
             return 0
         if rng.random() < self.stubborn_job:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -79,7 +80,9 @@ class Spec:
 class Host:
     """One machine of the group; ``agent`` is None while it does not run."""
 
-    def __init__(self, world: World, index: int, spec: Spec, address: Address, node: NodeId) -> None:
+    def __init__(
+        self, world: World, index: int, spec: Spec, address: Address, node: NodeId
+    ) -> None:
         self.world = world
         self.index = index
         self.spec = spec
@@ -104,6 +107,7 @@ class Host:
         if rate is None:
             rate = self.world.draw_rate()
         self.clock = HostClock(now, rng.randrange(1, 60_000) * MS, rate, wall_error_ms)
+        self.disk.clean_until = None  # an instant of another boot's clock
         self.guardian = Guardian(self)
         self.up = True
         self.frozen = False
@@ -447,7 +451,7 @@ class Agent:
     def _nothing(self, action: Action) -> None:
         """Of interest to people and files only."""
 
-    _PERFORM: ClassVar = {
+    _PERFORM: ClassVar[dict[type, Callable[..., None]]] = {
         Send: _send,
         ChangeRole: _change_role,
         ExtendLease: _extend,

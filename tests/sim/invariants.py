@@ -1,4 +1,13 @@
-"""What must hold after every event (PROTOCOL.md, 9), and the shadow of what every voter has granted.
+"""What must hold after every event, and the shadow of what every voter has granted.
+
+    I1  quorum: at most one node believes that it leads before its deadline, frozen ones included
+    I2  tokens strictly grow: over the whole quorum group; in an open group per node with a disk
+    I3  role changes go on where the last one ended; hooks and jobs of one host never overlap
+    I4  a bounded time after healing one leads, all others are locked on it, and nothing changes
+    I5  packets per second and peer are bounded
+    I6  nothing is promised, acknowledged or released in quarantine
+    I7  no voter replaces a live lock, not even in a later life, nor votes while its own job runs
+    I8  quorum: a job has ended before another node's starts; nothing is released while it runs
 
 State changes only when an agent steps or performs, or a guardian starts or ends a job; each check
 sits where its state can change, which is the same as checking after every event, only cheaper.
@@ -258,5 +267,3 @@ def _free(watched: Watched, owner: Owner, term: Term) -> None:
     granted = watched.granted
     if granted is not None and granted.owner == owner and granted.term <= term:
         watched.granted = None
-
-

@@ -80,9 +80,7 @@ class Network:
             copies = 2
         source = self._addresses[sender]
         for _ in range(copies):
-            self._later(
-                self._delay(kind), lambda: self._deliver(receiver, source, datagram)
-            )
+            self._later(self._delay(kind), lambda: self._deliver(receiver, source, datagram))
 
     def _delay(self, kind: type) -> Span:
         weather, rng = self.weather, self._rng

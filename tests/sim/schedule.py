@@ -67,9 +67,7 @@ def _run(world: World, plan: Plan) -> Outcome:
     healed_at = world.now
     converged_after = _wait_converged(world, plan) - healed_at
     _demand_peace(world)
-    return Outcome(
-        world.now, converged_after, world.invariants.most_packets, world.counts
-    )
+    return Outcome(world.now, converged_after, world.invariants.most_packets, world.counts)
 
 
 def _wait_converged(world: World, plan: Plan) -> int:
@@ -88,8 +86,9 @@ def _wait_converged(world: World, plan: Plan) -> int:
             return agreed_at
         if world.now > last:
             world.invariants.fail(
-                world.hosts[0], f"I4: no agreement {plan.convergence_bound() / 1e9:.0f} s after "
-                f"healing: {reason or 'not for a second'}"
+                world.hosts[0],
+                f"I4: no agreement {plan.convergence_bound() / 1e9:.0f} s after "
+                f"healing: {reason or 'not for a second'}",
             )
 
 

@@ -40,6 +40,7 @@ from followtheleader.core.view import View
 
 DEFAULT = Timing(250 * MS, 3, 0)
 PATIENCE_MS = 20_000
+NOBODY = Owner(0, 0)
 LAST_COUNTER = 2**64 - 1
 
 
@@ -52,6 +53,10 @@ class Flight:
     header: Header
     message: Message
     at: float
+
+    def is_a(self, kind: type, source: str, target: str) -> bool:
+        """Is it a ``kind`` of message on this way?"""
+        return self.source == source and self.target == target and isinstance(self.message, kind)
 
 
 @dataclass(slots=True)
@@ -66,7 +71,7 @@ class Seat:
     id: int
     wall_ms: int = 1
     election: Election | None = None
-    owner: Owner = Owner(0, 0)
+    owner: Owner = NOBODY
     counter: int = 0
     memory: Memory = field(default_factory=Memory)
     disk_fails: bool = False
@@ -207,9 +212,8 @@ class Table:
     def last(self, source: str, target: str, kind: type) -> Flight:
         """Return the newest datagram of that kind that was said."""
         for flight in reversed(self.flights):
-            if (flight.source, flight.target) == (source, target):
-                if isinstance(flight.message, kind):
-                    return flight
+            if flight.is_a(kind, source, target):
+                return flight
         raise LookupError(f"{source} never said {kind.__name__} to {target}")
 
     # -- time
@@ -233,9 +237,8 @@ class Table:
         end = self.now + PATIENCE_MS * MS
         while self._advance(end):
             for flight in self.flights[seen:]:
-                if (flight.source, flight.target) == (source, target):
-                    if isinstance(flight.message, kind):
-                        return flight
+                if flight.is_a(kind, source, target):
+                    return flight
             seen = len(self.flights)
         raise LookupError(f"{source} says no {kind.__name__} to {target} until {self.ms} ms")
 

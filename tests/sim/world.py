@@ -149,7 +149,7 @@ class World:
         return view.deadline if view.valid_leader else None
 
     def disagreement(self) -> str:
-        """Say why the group has not converged: "" when one leads and all others are locked on it."""
+        """Say why the group has not converged: "" if one leads and all others are locked on it."""
         leaders = [h for h in self.leaders() if h.agent is not None]
         if len(leaders) != 1:
             return f"{len(leaders)} leaders: {[h.name for h in leaders]}"

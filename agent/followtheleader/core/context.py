@@ -91,8 +91,7 @@ def _quarantine(node: Node, memory: Memory, now: Instant) -> Span:
     longest = max(node.timing.lock, memory.max_lock)
     if memory.clean_until is None:
         return longest
-    # A clean stop left the end of its last lock. After a reboot that instant of the earlier boot
-    # is still an upper bound, because at least `now` has passed since.
+    # A clean stop in this very boot left the end of its last lock.
     return min(max(memory.clean_until - now, 0), longest)
 
 

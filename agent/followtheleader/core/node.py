@@ -50,8 +50,9 @@ class Memory:
     """What the disk remembered at the start.
 
     ``floor`` None: there is no floor file (a first start, or a lost disk). ``max_lock``: the
-    longest lock ever granted. ``clean_until``: after a clean stop, the instant at which the last
-    granted lock ends (0: none was live); None: the stop was not clean. ``writable`` False: nothing
+    longest lock ever granted. ``clean_until``: after a clean stop in this very boot, the instant
+    at which the last granted lock ends (0: none was live); None: the stop was not clean, or another
+    clock ran then. ``writable`` False: nothing
     can be persisted; a quorum node then neither claims nor votes.
     """
 

@@ -99,9 +99,9 @@ class Output:
             return self.flush()
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
-        if len(self._rest) >= LINE_LIMIT:
-            lines.append(self._rest)
-            self._rest = b""
+        while len(self._rest) > LINE_LIMIT:
+            lines.append(self._rest[:LINE_LIMIT])
+            self._rest = self._rest[LINE_LIMIT:]
         return self._admit(lines, now, room)
 
     def drain(self, now: int, room: bool) -> list[str]:

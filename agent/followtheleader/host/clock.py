@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 
@@ -13,3 +14,16 @@ def boottime() -> int:
 def wall_ms() -> int:
     """Milliseconds since 1970 by the wall clock, which may jump and may be wrong at boot."""
     return time.time_ns() // 1_000_000
+
+
+def boot_mark() -> str:
+    """What is the same as long as `boottime` counts on one clock; "" where that cannot be known.
+
+    The boot's id and the time namespace: an instant read under another mark means nothing here.
+    """
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/time')}"
+    except OSError:
+        return ""

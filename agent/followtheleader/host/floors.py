@@ -23,13 +23,14 @@ class Floor(NamedTuple):
 
     ``floor``: no term up to it may be claimed again. ``max_lock``: the longest lock ever granted,
     in nanoseconds. ``incarnation``: the newest life that was begun. ``clean_until``: left by a
-    clean stop, 0 otherwise; its meaning is the agent's.
+    clean stop, 0 otherwise; its meaning is the agent's, and holds in the boot ``clean_boot``.
     """
 
     floor: int = 0
     max_lock: int = 0
     incarnation: int = 0
     clean_until: int = 0
+    clean_boot: str = ""
 
 
 class Floors:
@@ -68,6 +69,7 @@ class Floors:
         max_lock: int = 0,
         incarnation: int = 0,
         clean_until: int | None = None,
+        clean_boot: str = "",
     ) -> Floor:
         """Raise the numbers given, keep the others, and return what is on the disk now.
 
@@ -80,6 +82,7 @@ class Floors:
             max(old.max_lock, max_lock),
             max(old.incarnation, incarnation),
             old.clean_until if clean_until is None else clean_until,
+            old.clean_boot if clean_until is None else clean_boot,
         )
         if new != self.value:
             text = json.dumps({"format": _FORMAT, **new._asdict()})
@@ -100,9 +103,13 @@ def _parse(raw: bytes) -> Floor | None:
         return None
     if not isinstance(read, dict) or read.get("format") != _FORMAT:
         return None
-    numbers = [read.get(name) for name in Floor._fields]
+    boot = read.get("clean_boot")
+    numbers = [read.get(name) for name in Floor._fields if name != "clean_boot"]
     sound = [n for n in numbers if type(n) is int and 0 <= n <= _LARGEST]
-    return Floor(*sound) if len(sound) == len(numbers) else None
+    if len(sound) < len(numbers) or not isinstance(boot, str):
+        return None
+    floor, max_lock, incarnation, clean_until = sound
+    return Floor(floor, max_lock, incarnation, clean_until, boot)
 
 
 def _put_aside(path: str) -> str:
