@@ -190,7 +190,8 @@ def test_a_job_that_may_not_be_signalled(stand: Stand) -> None:
     agent = stand.start(prefix=("setpriv", "--bounding-set", "-kill", "--inh-caps", "-kill"))
     agent.lead(1)
     pid = agent.wait("started", change=1)["pid"]
-    wait_until(lambda: "sleep" in command_of(str(pid)), "the job is somebody else's")
+    status = Path(f"/proc/{pid}/status")
+    wait_until(lambda: "Uid:\t65533\t65533" in status.read_text(), "the job is somebody else's")
     agent.follow(2)
     said = agent.wait("output", hook="guardian")["line"]
     assert str(pid) in said

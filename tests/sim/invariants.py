@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from sim.host import Host
     from sim.world import World
 
-PACKETS_PER_BEAT = 15
-"""I5: a member may send this many datagrams to each other member in one H, on average over 1 s."""
-PACKETS_AT_ONCE = 40
+PACKETS_AT_ONCE = 20
+PACKETS_PER_BEAT = 4
+"""I5: within a second a member sends each other member at most the first, plus the second for each
+heartbeat of the fastest leader in the group: 36 at H = 250 ms."""
 FASTEST = 1100
 """The fastest clock, in thousandths."""
 

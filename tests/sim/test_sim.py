@@ -20,7 +20,7 @@ from sim.schedule import run_schedule
 from sim.trace import Trace
 
 KINDS = ("open", "quorum")
-SEEDS = 25
+SEEDS = 50
 TESTS = Path(__file__).parent.parent
 SHOW_DIGEST = """
 from sim.schedule import run_schedule

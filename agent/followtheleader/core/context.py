@@ -40,6 +40,7 @@ class Agenda:
         self.link_up = True
         self.election_at: Instant | None = None
         self._doubt_until = out.now
+        self._listening_until = out.now
 
     @property
     def silent(self) -> bool:
@@ -50,16 +51,27 @@ class Agenda:
         """Return a random span below SK, so that two nodes seldom claim at once."""
         return self._rng.randrange(max(self._node.timing.skew, 1))
 
+    def listen(self) -> None:
+        """Begin (again): first hear who is there."""
+        self.started_at = self._out.now
+        self._listening_until = self._out.now + self._node.timing.listening
+        self.elect_after(self._node.timing.listening + self.skew())
+
+    def hear_leader(self) -> None:
+        """A leader was heard: there is no election to plan, and nothing left to listen for."""
+        self.election_at = None
+        self._listening_until = self._out.now
+
     def elect_after(self, delay: Span) -> None:
         """Plan a claim, not before every reason to wait has passed."""
         if not self._node.may_lead or self.stopping:
             return
-        now, timing = self._out.now, self._node.timing
+        now = self._out.now
         self.election_at = max(
             now + delay,
             self.sit_out_until,
             self.quarantine_until,
-            self.started_at + timing.listening,
+            self._listening_until,
         )
 
     def elect_after_silence(self) -> None:

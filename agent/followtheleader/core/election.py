@@ -175,8 +175,7 @@ class Election:
 
     def _on_started(self) -> None:
         c = self._c
-        c.agenda.started_at = c.out.now
-        c.agenda.elect_after(c.node.timing.listening + c.agenda.skew())
+        c.agenda.listen()
         c.membership.greet(c.out.now, c.out.actions)
 
     def _on_woken(self, event: Woken, late: Span) -> None:
@@ -223,9 +222,7 @@ class Election:
             self._proposer.step_down(Reason.FAULT)
             c.agenda.election_at = None
         else:
-            c.agenda.started_at = c.out.now
-            if self._proposer.idle and c.acceptor.lock(c.out.now) is None:
-                c.agenda.elect_after(c.node.timing.listening + c.agenda.skew())
+            c.agenda.listen()
             c.membership.greet(c.out.now, c.out.actions)
 
     # -- following
@@ -400,7 +397,7 @@ class Election:
         c = self._c
         self._proposer.withdraw(0)
         c.acceptor.max_lock = max(c.acceptor.max_lock, span)
-        c.agenda.election_at = None
+        c.agenda.hear_leader()
         if beat.established:
             self._follow(_leader_info(peer, beat))
         self._acknowledge(peer, beat)

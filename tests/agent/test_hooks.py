@@ -1,0 +1,123 @@
+"""Hooks through the whole chain: agent, guardian, script and back."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+from agent.stand import Stand, strictly_alternate  # noqa: TID251 - this folder
+
+
+def test_a_failing_on_leader_steps_down_and_sits_out(stand: Stand) -> None:
+    node = stand.node(leader="exit 3", follower="sleep 0.3").start()
+    stand.wait(lambda: (node.status().get("last_hook") or {}).get("rc") == 3, "last_hook: rc 3")
+    hook = str(node.folder / "on_leader.hook")
+    assert node.status()["last_hook"]["hook"] == hook
+    assert node.role == "follower"
+    stand.wait(lambda: "not claiming for 1 s" in node.log, "a first pause")
+    stand.wait(lambda: "not claiming for 2 s" in node.log, "a longer pause")
+    failed = next(line for line in node.log.splitlines() if hook in line)
+    assert "error" in failed
+    assert "exit status 3" in failed
+    assert "hook_rc=3" in failed
+    assert strictly_alternate(stand.begun(node))
+
+
+def test_other_ways_to_take_a_failure(stand: Stand) -> None:
+    ignoring = stand.node("i", service="i", leader="exit 3", hooks={"on_failure": "ignore"})
+    once = "[ -e $0.ran ] && { say end; exit 0; }; touch $0.ran; exit 4"
+    retrying = stand.node("r", service="r", leader=once, hooks={"on_failure": "retry"})
+    ignoring.start()
+    retrying.start()
+    stand.wait(lambda: "exit status 3" in ignoring.log, "the failure is logged")
+    stand.wait(lambda: "exit status 4" in retrying.log, "the failure is logged")
+    stand.wait(lambda: len(stand.begun(retrying)) == 2, "tried again")
+    stand.wait(lambda: retrying.status()["last_hook"]["rc"] == 0, "this time it works")
+    assert stand.begun(retrying) == ["leader", "leader"]
+    assert stand.begun(ignoring) == ["leader"]
+    assert (ignoring.role, retrying.role) == ("leader", "leader")
+
+
+def test_a_stop_ends_a_running_on_leader(stand: Stand) -> None:
+    node = stand.node(leader="sleep 300").start()
+    stand.wait(lambda: stand.begun(node) == ["leader"], "on_leader")
+    assert node.stop() == 0
+    phases = [(line.event, line.phase) for line in stand.lines(node)]
+    assert phases == [("leader", "begin"), ("follower", "begin"), ("follower", "end")]
+    assert "ended, the role was lost" in node.log
+    assert stand.lines(node)[-1].reason == "stopped"
+
+
+def test_default_hooks_are_told_everything(stand: Stand) -> None:
+    node = stand.node()
+    settings = json.loads(node.config.read_text())
+    del settings["hooks"]
+    node.config.write_text(json.dumps(settings))
+    beside = node.folder / "a"
+    (beside / "on_leader.d").mkdir(parents=True)
+    tell = 'env > "$0.env"; cat > "$0.stdin"; echo "$@" > "$0.argv"'
+    script = beside / "on_leader.sh"
+    script.write_bytes(b"")
+    for path, name in ((script, "default"), (beside / "on_leader.d" / "10-next", "next")):
+        made = node.script(name, tell if path is script else "")
+        path.write_text(open(made).read())
+        path.chmod(0o755)
+    (beside / "on_leader.d" / "20-old.bak").write_text("not run")
+
+    node.start().wait_role("leader")
+    stand.wait(lambda: len(stand.lines(node)) == 4, "both hooks ran")
+    status = node.status()
+    told = dict(row.split("=", 1) for row in open(f"{script}.env").read().splitlines())
+    event_id = told["FTL_EVENT_ID"]
+    assert event_id
+    assert {name: told[name] for name in sorted(told) if name.startswith("FTL_")} == {
+        "FTL_EVENT": "leader",
+        "FTL_EVENT_ID": event_id,
+        "FTL_INSTANCE": "a",
+        "FTL_LEADER": "a",
+        "FTL_LEADER_ADDRESS": "127.0.0.1",
+        "FTL_NODE": "a",
+        "FTL_OLD_ROLE": "candidate",
+        "FTL_REASON": "elected",
+        "FTL_REPLAY": "0",
+        "FTL_ROLE": "leader",
+        "FTL_SERVICE": "test",
+        "FTL_TERM": str(status["term"]),
+        "FTL_TOKEN": str(status["token"]),
+    }
+    assert open(f"{script}.argv").read() == f"leader test leader {status['term']}\n"
+    (line,) = open(f"{script}.stdin").read().splitlines()
+    state = json.loads(line)
+    same = ("instance", "service", "node", "id", "priority", "role", "term", "token", "change")
+    assert {key: state[key] for key in same} == {key: status[key] for key in same}
+    assert (state["members"], state["event"], state["event_id"]) == ([], "leader", event_id)
+
+
+def test_reload_applies_hooks_and_refuses_faults(stand: Stand) -> None:
+    node = stand.node().start()
+    stand.wait(lambda: node.role == "leader" and stand.lines(node)[1:], "on_leader ended")
+    good = node.config.read_text()
+
+    node.config.write_text("service: x\nhokks: {}\n")
+    node.send(signal.SIGHUP)
+    stand.wait(lambda: f"{node.config}:2:1: hokks: is unknown" in node.log, "the fault is logged")
+    assert "the old one stays" in node.log
+    answer = node.ask("reload")
+    assert answer["done"] is False
+    assert f"{node.config}:2:1: hokks" in answer["error"]
+
+    mark = node.folder / "new-hook-ran"
+    settings = json.loads(good)
+    settings["hooks"]["on_follower"] = [[node.script("new", f"touch {mark}")]]
+    settings["priority"] = 7
+    node.config.write_text(json.dumps(settings))
+    assert node.ask("reload") == {"done": True}
+    stand.wait(lambda: "priority: changed, but applied only by a restart" in node.log, "a warning")
+
+    def ran() -> bool:
+        node.ask("step-down")  # the guardian reads in its own time
+        return mark.exists()
+
+    stand.wait(ran, "the new hook")
+    assert node.status()["priority"] == 100
+    assert strictly_alternate(stand.begun(node))
