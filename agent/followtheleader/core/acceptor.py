@@ -11,7 +11,6 @@ PaxosLease (arXiv 1209.4187, as revised in 2026).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -23,15 +22,20 @@ GIVEN_UP_LIMIT = 1024
 
 @dataclass(slots=True)
 class Lock:
-    """Belief in ``owner`` until ``until``. ``direct`` False: only by a holder's word (hearsay)."""
+    """Belief in ``owner`` until ``until``.
+
+    ``span`` is L. ``direct`` False: only by a holder's word (hearsay). ``established`` False: a
+    candidate's.
+    """
 
     owner: Owner
     term: Term
     seq: int
     until: Instant
     rank: Rank
-    heartbeat: Span
+    span: Span
     direct: bool = True
+    established: bool = True
 
 
 @dataclass(slots=True)
@@ -94,10 +98,9 @@ class Acceptor:
         """Has ``owner`` said that it no longer acts under ``term``?"""
         return term <= self._given_up.get(owner, -1)
 
-    def deadlines(self) -> Iterator[Instant]:
-        """Yield the instants at which something runs out."""
-        if self._lock is not None and self._lock.until < FOREVER:
-            yield self._lock.until
+    def next_deadline(self) -> Instant:
+        """Return the instant at which the lock runs out; `FOREVER`: never."""
+        return self._lock.until if self._lock is not None else FOREVER
 
     # -- what others say
 
@@ -132,6 +135,22 @@ class Acceptor:
             return Answer.REPEATED
         self.take(lock)
         return Answer.YES
+
+    def renew(self, beat: Lock) -> bool:
+        """Extend the established lock by its owner's next heartbeat, equal in all but the time.
+
+        Returns False, and does nothing, if it is not that. The caller has dropped locks that ran
+        out (`expire`).
+        """
+        lock = self._lock
+        if lock is None or lock.owner != beat.owner or lock.term != beat.term:
+            return False
+        if not (lock.direct and lock.established) or lock.span != beat.span:
+            return False
+        if beat.seq <= lock.seq:
+            return False
+        self._lock = beat
+        return True
 
     def _refuse(self, lock: Lock, *, established: bool, now: Instant) -> Answer | None:
         if self._quorum and lock.term <= self.max_term and self._last != (lock.owner, lock.term):

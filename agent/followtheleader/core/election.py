@@ -15,7 +15,7 @@ from __future__ import annotations
 import random
 from typing import assert_never
 
-from followtheleader.core.acceptor import Answer, Lock, Pledge
+from followtheleader.core.acceptor import FOREVER, Answer, Lock, Pledge
 from followtheleader.core.actions import Action, Restart
 from followtheleader.core.context import Context
 from followtheleader.core.events import (
@@ -92,7 +92,7 @@ class Election:
         """Fold one event into the state; return what must be done, in order."""
         c = self._c
         ensure(now >= c.out.now, "the clock went backwards")
-        due = self.next_deadline()
+        due = self.next_deadline() if isinstance(event, Woken) else None
         c.out.begin(now)
         self._pass_deadlines()
         match event:
@@ -128,10 +128,15 @@ class Election:
         if self._proposer.stopped:
             return None
         c = self._c
-        times = self._proposer.deadlines()
-        times += [c.agenda.election_at, c.membership.next_deadline(), self._meeting.ask_at]
-        times.extend(c.acceptor.deadlines())
-        return min((t for t in times if t is not None), default=None)
+        times = [
+            *self._proposer.deadlines(),
+            c.agenda.election_at or FOREVER,
+            c.membership.next_deadline() or FOREVER,
+            self._meeting.ask_at or FOREVER,
+            c.acceptor.next_deadline(),
+        ]
+        soonest = min(times)
+        return soonest if soonest < FOREVER else None
 
     def view(self, now: Instant) -> View:
         """Return a snapshot for people, files and the simulator."""
@@ -377,7 +382,19 @@ class Election:
         span = lock_span(beat.lease, beat.stop_timeout)
         rank = Rank(beat.support, -beat.tenure, peer.priority, peer.owner.id)
         now = c.out.now
-        lock = Lock(peer.owner, beat.term, beat.seq, now + span, rank, beat.heartbeat)
+        lock = Lock(
+            owner=peer.owner,
+            term=beat.term,
+            seq=beat.seq,
+            until=now + span,
+            rank=rank,
+            span=span,
+            established=beat.established,
+        )
+        if c.acceptor.renew(lock):
+            # The one thing that happens all day long: nothing but the time has changed.
+            self._acknowledge(peer, beat)
+            return
         match c.acceptor.on_heartbeat(lock, established=beat.established, now=now):
             case Answer.YES:
                 self._on_locked(peer, beat, span)

@@ -111,7 +111,7 @@ class Meeting:
                 seq=busy.seq,
                 until=self._until(busy),
                 rank=busy.rank,
-                heartbeat=c.node.timing.heartbeat,
+                span=c.node.timing.patience,
                 direct=False,
             )
         )

@@ -114,9 +114,9 @@ class Proposer:
 
     # -- time
 
-    def deadlines(self) -> list[Instant | None]:
+    def deadlines(self) -> list[Instant]:
         """Return when something is due here."""
-        times = [self._tick_at, self._resend_at]
+        times = [at for at in (self._tick_at, self._resend_at) if at is not None]
         if self.claim is not None:
             times += [self.claim.until, self.claim.repeat_at]
         if self.lease is not None and self.leading:
@@ -301,7 +301,7 @@ class Proposer:
         c.acceptor.max_lock = max(c.acceptor.max_lock, timing.lock)
         until = now + timing.lock
         c.acceptor.take(
-            Lock(self._me, lease.term, lease.seq, until, self.rank, timing.heartbeat),
+            Lock(self._me, lease.term, lease.seq, until, self.rank, timing.lock),
         )
         c.disk.persist()
         c.out.broadcast(self.heartbeat(), c.membership.members(now))
