@@ -24,7 +24,8 @@ help:
 	@echo "make test            everything that needs no root, under a minute"
 	@echo "make check           ruff, mypy strict, layering, tidiness"
 	@echo "make lab             real agents on namespaced hosts (root; FTL_LAB=required: no skips)"
-	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE)"
+	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE);"
+	@echo "                     SEED=7 KIND=quorum TRACE=file replays one"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make golden-rewrite  rewrite the golden files; review the diff"
 	@echo "make venv            the environment for development in $(VENV)"
@@ -55,7 +56,8 @@ lab: $(DEVELOPMENT)
 	$(BIN)/pytest -m lab --durations=5
 
 sim: $(DEVELOPMENT)
-	$(BIN)/python -m sim.run --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
+	$(BIN)/python -m sim.run $(if $(KIND),--kind $(KIND)) $(if $(SEED),--seed $(SEED),\
+	  --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)) $(if $(TRACE),--trace $(TRACE))
 
 check: $(DEVELOPMENT)
 	$(BIN)/ruff check

@@ -19,7 +19,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
-from types import TracebackType
+from typing import NoReturn
 
 from followtheleader import report
 from followtheleader.config import load
@@ -28,23 +28,30 @@ from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
-from followtheleader.driver import Driver, Profile
+from followtheleader.driver import Driver
 from followtheleader.errors import ConfigError, InvariantBroken, StateError
 from followtheleader.guardian.link import GuardianLink
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.directories import Directories
-from followtheleader.host.identity import node_id
 from followtheleader.host.instance import InstanceLock
 from followtheleader.host.journal import Journal
 from followtheleader.host.notify import Notify
 from followtheleader.host.sockets import LocalServer, serve
 from followtheleader.host.statefiles import StateFiles
 from followtheleader.net.interfaces import usable
-from followtheleader.roles_here import HookFailures, role_link
+from followtheleader.roles_here import (
+    HookFailures,
+    is_ours,
+    own_address,
+    profile_of,
+    role_link,
+)
 from followtheleader.supervision import Supervision
 
 EXIT_DEFECT = 70
 STATE_FILE_PAUSE_SECONDS = 0.2
+STATE_FILE_RETRY_SECONDS = 2.0
+GUARDIAN_PATIENCE_SECONDS = 5.0
 MINUTE: Span = 60 * NANOSECONDS
 WATCHDOG_AT_LEAST: Span = 2 * NANOSECONDS
 
@@ -66,30 +73,11 @@ async def _main(settings: Settings, directories: Directories) -> int:
     try:
         await agent.start()
         await agent.finished.wait()
+    except InvariantBroken as error:
+        agent.abandon("start", error)
     finally:
         await agent.close()
-    return agent.exit_code
-
-
-def profile_of(settings: Settings, directories: Directories) -> Profile:
-    """Say in the driver's words what the configuration says."""
-    return Profile(
-        id=node_id(directories.state, settings.node, settings.service),
-        service=settings.service,
-        name=settings.node,
-        priority=settings.priority,
-        timing=settings.timing,
-        voters=settings.voters,
-        witness=settings.witness,
-        host=settings.host,
-        port=settings.port,
-        interfaces=settings.interfaces,
-        mdns="mdns" in settings.discovery,
-        peers=tuple((p.host, p.port) for p in settings.peers)
-        if "static" in settings.discovery
-        else (),
-        state_dir=directories.state,
-    )
+    return 0
 
 
 class Agent:
@@ -99,7 +87,6 @@ class Agent:
         self._settings = settings
         self._directories = directories
         self.finished = asyncio.Event()
-        self.exit_code = 0
         self._journal = Journal.open(settings.instance)
         self._notify = Notify()
         self._link_path = role_link(settings)
@@ -110,7 +97,7 @@ class Agent:
             instance=settings.instance,
             service=settings.service,
             started_ms=wall_ms(),
-            own_address=_own_address(settings),
+            own_address=own_address(settings),
             since_ms=wall_ms(),
             since_at=boottime(),
         )
@@ -120,6 +107,7 @@ class Agent:
         self._guardian.on_settled = self._on_settled
         self._guardian.on_lost = self._on_guardian_lost
         self._ready = False
+        self._status_said = ""
         self._stopping = False
         self._servers: list[LocalServer] = []
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -176,8 +164,7 @@ class Agent:
             timer.cancel()
         for server in self._servers:
             await server.close()
-        if self.exit_code == 0:
-            await self._guardian.finish()
+        await self._guardian.finish()
         await self._driver.close()
         self._files.unlink_link()
         self._files.withdraw()
@@ -190,6 +177,8 @@ class Agent:
         self._stopping = True
         self._notify.stopping("handing over" if self._is_leader() else "leaving")
         self._driver.post(StopRequested())
+        if not self._guardian.ready:
+            self._after("leave", GUARDIAN_PATIENCE_SECONDS, self._leave_anyway)
 
     def on_stopped(self) -> None:
         """The election has said goodbye."""
@@ -198,9 +187,9 @@ class Agent:
     def _is_leader(self) -> bool:
         return self._driver.view().role is Role.LEADER
 
-    def _after(self, name: str, seconds: float, action: object) -> None:
+    def _after(self, name: str, seconds: float, action: Callable[[], object]) -> None:
         """Call ``action`` once after a while, unless that is planned already."""
-        if name not in self._timers and callable(action):
+        if name not in self._timers:
             loop = asyncio.get_running_loop()
 
             def fire() -> None:
@@ -209,6 +198,11 @@ class Agent:
 
             self._timers[name] = loop.call_later(seconds, fire)
 
+    def _cancel(self, *names: str) -> None:
+        for name in names:
+            if name in self._timers:
+                self._timers.pop(name).cancel()
+
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A library's stray exception is logged; a defect of ours stops us, as a follower."""
         error = context.get("exception")
@@ -216,13 +210,20 @@ class Agent:
         if not isinstance(error, BaseException):
             self._journal.warning("loop", text, limit=MINUTE)
             return
-        if not isinstance(error, InvariantBroken) and not _is_ours(error.__traceback__):
+        if not isinstance(error, InvariantBroken) and not is_ours(error.__traceback__):
             self._journal.warning("library", f"{text}: {error!r}", limit=MINUTE)
             return
-        self._journal.error("defect", f"{text}: {error!r}; this agent stops")
+        self.abandon(text, error)
+
+    def abandon(self, where: str, error: BaseException) -> NoReturn:
+        """A defect of our own: end this process here and now, with a traceback.
+
+        No goodbye: our state is in doubt. The guardian sees us die, removes the state files, ends
+        the job, and sends the last will.
+        """
+        self._journal.error("defect", f"{where}: {error!r}; this agent stops")
         traceback.print_exception(error, file=sys.stderr)
-        # No goodbye: our state is in doubt. The guardian sees us die, ends the job, and sends the
-        # last will.
+        self._files.withdraw()
         os._exit(EXIT_DEFECT)
 
     # -- what the election says
@@ -240,6 +241,8 @@ class Agent:
             if not written:
                 self._driver.post(StepDownRequested(MINUTE))
             self.on_lease(change.deadline)
+            if not self._guardian.ready:
+                self._after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
         event = "reelection" if change.role is Role.CANDIDATE else change.role.value
         if change.role is Role.LEADER and not written:
             return
@@ -302,7 +305,7 @@ class Agent:
             return
         self._diary.problems[kind] = text
         self._journal.warning(kind, text)
-        facts = {**self._state(), "reason": text}
+        facts = {**report.bounded(self._state()), "reason": text}
         leader = self._driver.view().leader
         facts |= {"old_role": facts["role"], "leader": leader.name if leader else ""}
         self._guardian.tell_error(self._diary.change, facts)
@@ -324,6 +327,7 @@ class Agent:
             refused = self._files.link()
         except StateError as error:
             self.on_trouble("state-files", str(error))
+            self._after("republish", STATE_FILE_RETRY_SECONDS, self._publish_later)
             return False
         if refused is not None:
             self.on_trouble("role-file", refused)
@@ -343,12 +347,16 @@ class Agent:
     def _become_ready(self) -> None:
         if not self._ready:
             self._ready = True
-            self._notify.ready(self._status_line())
+            self._status_said = self._status_line()
+            self._notify.ready(self._status_said)
             limit = max(3 * self._driver.node.timing.lock, WATCHDOG_AT_LEAST)
             self._notify.watchdog_limit(limit)
 
     def _tell_status(self) -> None:
-        self._notify.status(self._status_line())
+        line = self._status_line()
+        if line != self._status_said and not self._stopping:
+            self._status_said = line
+            self._notify.status(line)
 
     def _status_line(self) -> str:
         return report.status_line(self._driver.view(), self._driver.node, boottime())
@@ -359,21 +367,25 @@ class Agent:
             return
         if self._driver.is_punctual():
             self._notify.watchdog()
+        self._tell_status()  # who falls silent makes no event
         limit = max(3 * self._driver.node.timing.lock, WATCHDOG_AT_LEAST)
         self._after("watchdog", limit / 4e9, self._beat_watchdog)
 
-    def _on_reload_signal(self) -> None:
-        """Read the configuration again; the role stays."""
-        self._notify.reloading()
+    def _on_reload_signal(self) -> str | None:
+        """Read the configuration again; the role stays. Return its faults, or None."""
+        if self._ready:
+            self._notify.reloading()
+        faults = None
         try:
             new = load(self._settings.path, self._settings.instance)
         except ConfigError as error:
-            self._journal.error(
-                "reload", f"configuration not reloaded, the old one stays:\n{error}"
-            )
+            faults = f"configuration not reloaded, the old one stays:\n{error}"
+            self._journal.error("reload", faults)
         else:
             self._reload(new)
-        self._notify.ready(self._status_line())
+        if self._ready:
+            self._notify.ready(self._status_line())
+        return faults
 
     def _reload(self, new: Settings) -> None:
         fixed = changed(self._settings, new, reload=False)
@@ -396,21 +408,43 @@ class Agent:
             on_lost=on_lost,
         )
 
-    def _on_guardian_ready(self, told: str | None) -> None:
-        """Whatever an earlier guardian owed has ended."""
+    def _on_guardian_ready(self, owed: bool) -> None:
+        """Whatever an earlier guardian owed has ended; ``owed``: an on_follower is yet to run."""
+        self._cancel("absent", "leave")
         self.on_relief("guardian")
-        if told != Role.LEADER.value:
+        if not owed and not self._is_leader():
             self._driver.post(Settled(self._diary.change))
+        # A guardian that was told to end took the state files away.
+        self._publish_later()
 
     def _on_guardian_lost(self, reason: str) -> None:
         self.on_trouble("guardian", f"{reason}; starting another")
+        if self._stopping:
+            self._after("leave", GUARDIAN_PATIENCE_SECONDS, self._leave_anyway)
+        else:
+            self._after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
+
+    def _on_guardian_absent(self) -> None:
+        """Without a guardian nothing runs here: let another node lead."""
+        if self._is_leader():
+            self._journal.error("guardian", "no guardian: stepping down, not claiming for a minute")
+            self._driver.post(StepDownRequested(MINUTE))
+
+    def _leave_anyway(self) -> None:
+        """Nobody is left who could say that the job has ended: leave without a goodbye."""
+        self._journal.error(
+            "guardian", "no guardian: leaving without handing over; the others wait"
+        )
+        self.finished.set()
 
     def _on_settled(self, event: str, change: int, ok: bool) -> None:
         if event == Role.FOLLOWER.value:
             self._driver.post(Settled(change))
-        elif event == Role.LEADER.value and ok:
+        elif event != Role.LEADER.value or not self._is_leader():
+            pass  # nobody waits for it; a lost leader's on_leader has neither worked nor failed
+        elif ok:
             self._failures.forget()
-        elif event == Role.LEADER.value and self._is_leader():
+        else:
             sit_out = self._failures.next_pause()
             seconds = sit_out // NANOSECONDS
             text = f"on_leader failed: stepping down, and not claiming for {seconds} s"
@@ -449,22 +483,6 @@ class Agent:
             self._driver.post(StepDownRequested(0))
             return {"done": True}
         if command == "reload":
-            self._on_reload_signal()
-            return {"done": True}
+            faults = self._on_reload_signal()
+            return {"done": True} if faults is None else {"done": False, "error": faults}
         return {"error": f"unknown command {command!r}: step-down, reload"}
-
-
-def _own_address(settings: Settings) -> str:
-    if settings.host != "0.0.0.0":
-        return settings.host
-    return next((interface.address for interface in usable(settings.interfaces)), "")
-
-
-def _is_ours(trace: TracebackType | None) -> bool:
-    """Did the innermost frames of ours belong to the election or its shell?"""
-    ours = ("followtheleader/core/", "followtheleader/driver.py", "followtheleader/agent.py")
-    while trace is not None:
-        if any(part in trace.tb_frame.f_code.co_filename for part in ours):
-            return True
-        trace = trace.tb_next
-    return False

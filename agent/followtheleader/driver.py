@@ -107,8 +107,10 @@ class Driver:
         self._timer_at: Instant | None = None
         self._remember: asyncio.TimerHandle | None = None
         self._pongs = PongBudget()
+        # An earlier life of this run counted its changes from 1 too.
         self._change_offset = 0
         self._last_change = 0
+        self._last_owed = 0
         self._discovery: Discovery | None = None
         self._resolver: Resolver | None = None
         self._watch: InterfaceWatch | None = None
@@ -167,6 +169,8 @@ class Driver:
         profile = self._profile
         self._accept_interfaces()
         self.endpoint.start(self._on_datagram, self._work)
+        if self._floors is not None and self._floors.damage is not None:
+            self._observer.on_trouble("floor", self._floors.damage)
         if self.endpoint.note:
             self._observer.on_note("port", self.endpoint.note, {"port": self.endpoint.port})
         self._started = True
@@ -249,6 +253,8 @@ class Driver:
 
     def _step(self, event: ev.Event) -> None:
         if isinstance(event, ev.Settled):
+            if event.change < min(self._last_owed, self._change_offset):
+                return  # of an earlier life, and something later is owed
             event = ev.Settled(max(event.change - self._change_offset, 0))
         orders = self._election.step(event, boottime())
         for order in orders:
@@ -308,6 +314,8 @@ class Driver:
 
     def _on_role(self, order: do.ChangeRole) -> None:
         self._last_change = order.change + self._change_offset
+        if order.role is Role.FOLLOWER:
+            self._last_owed = self._last_change
         if self._discovery is not None:
             self._discovery.set_leading(order.role is Role.LEADER)
         self._observer.on_role(
@@ -337,13 +345,17 @@ class Driver:
         if view.valid_leader:
             self._observer.on_trouble("identity", "a later incarnation of this node is known")
             return
+        try:
+            self._floors = self._load_floors()
+            self._begin_life(self._memory(), above=seen, owes=view.owes)
+        except StateError as error:
+            # The old life goes on unheard; the next HELLO makes us try again.
+            self._observer.on_trouble("state-directory", str(error))
+            return
         self._observer.on_note(
             "restarted", "the clock was set back; begun anew above the last life", {}
         )
-        self._floors = self._load_floors()
-        memory = self._memory()
         self._change_offset = self._last_change
-        self._begin_life(memory, above=seen, owes=view.owes)
         self._inbox.clear()
         for member in view.members:
             self._inbox.append(ev.AddressFound(member.address))
@@ -410,7 +422,9 @@ class Driver:
             self.post(ev.AddressFound(address, configured=True))
 
     def _on_unresolved(self, message: str) -> None:
-        self._observer.on_trouble("peers", message)
+        # ``peers: HOST: what is wrong``: each peer is a trouble of its own.
+        host = message.split(": ", 2)[1]
+        self._observer.on_trouble(f"peer {host}", message)
 
     def _on_announced(self, address: Address, name: str) -> None:
         self.post(ev.AddressFound(address))
@@ -471,4 +485,6 @@ class Driver:
         try:
             members.store(self._profile.state_dir, self.endpoint.port, known.values())
         except StateError as error:
-            self._observer.on_trouble("state-directory", str(error))
+            self._observer.on_trouble("members-file", str(error))
+        else:
+            self._observer.on_relief("members-file")

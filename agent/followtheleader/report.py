@@ -9,6 +9,7 @@ them.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -19,6 +20,9 @@ from followtheleader.core.types import MS, Instant, LeaderInfo, Role
 from followtheleader.core.view import MemberView, View
 
 Facts = dict[str, object]
+
+MOST_TOLD_OF_MEMBERS = 32 * 1024
+"""Bytes of JSON. A line to the guardian is bounded; how many join is not ours to say."""
 
 
 @dataclass(slots=True)
@@ -151,7 +155,7 @@ def hook_facts(change: ChangeRole, state: Facts) -> Facts:
     """The facts of a role change for the guardian: what its hooks are told."""
     leader = state["leader"] if isinstance(state["leader"], dict) else {}
     return {
-        **state,
+        **bounded(state),
         "role": change.role.value,
         "old_role": change.old_role.value,
         "term": change.term,
@@ -159,3 +163,17 @@ def hook_facts(change: ChangeRole, state: Facts) -> Facts:
         "leader_address": leader.get("address", ""),
         "reason": change.reason.value,
     }
+
+
+def bounded(facts: Facts) -> Facts:
+    """The same facts with no more members than fit into a line to the guardian, living first."""
+    members = facts["members"]
+    if not isinstance(members, list):
+        return facts
+    told, left = [], MOST_TOLD_OF_MEMBERS
+    for member in sorted(members, key=lambda member: not member["alive"]):
+        left -= len(json.dumps(member))
+        if left < 0:
+            break
+        told.append(member)
+    return {**facts, "members": told}

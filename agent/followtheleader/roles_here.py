@@ -1,15 +1,50 @@
-"""Small decisions about roles on this host: who makes ``/run/ftl/role``, and when to try again."""
+"""Small decisions of the agent on this host: who we are to the others, who makes ``/run/ftl/role``,
+when to try again, whose defect an exception is."""
 
 from __future__ import annotations
 
 import os
+from types import TracebackType
 
 from followtheleader.config.settings import Settings
 from followtheleader.core.types import NANOSECONDS, Span
+from followtheleader.driver import Profile
+from followtheleader.host.directories import Directories
+from followtheleader.host.identity import node_id
+from followtheleader.net.interfaces import usable
 
 CONFIG_DIR = "/etc/ftl"
 DEFAULT_ROLE_FILE = "/run/ftl/role"
 LONGEST_PAUSE: Span = 300 * NANOSECONDS
+BORDERS = ("/followtheleader/net/", "/followtheleader/host/sockets.py")
+
+
+def profile_of(settings: Settings, directories: Directories) -> Profile:
+    """Say in the driver's words what the configuration says."""
+    return Profile(
+        id=node_id(directories.state, settings.node, settings.service),
+        service=settings.service,
+        name=settings.node,
+        priority=settings.priority,
+        timing=settings.timing,
+        voters=settings.voters,
+        witness=settings.witness,
+        host=settings.host,
+        port=settings.port,
+        interfaces=settings.interfaces,
+        mdns="mdns" in settings.discovery,
+        peers=tuple((p.host, p.port) for p in settings.peers)
+        if "static" in settings.discovery
+        else (),
+        state_dir=directories.state,
+    )
+
+
+def own_address(settings: Settings) -> str:
+    """Return an address by which this node may be reached; empty if there is none."""
+    if settings.host != "0.0.0.0":
+        return settings.host
+    return next((interface.address for interface in usable(settings.interfaces)), "")
 
 
 def role_link(settings: Settings) -> str | None:
@@ -46,3 +81,13 @@ class HookFailures:
         pause = min(NANOSECONDS << min(self._count, 20), LONGEST_PAUSE)
         self._count += 1
         return pause
+
+
+def is_ours(trace: TracebackType | None) -> bool:
+    """Does a frame belong to this package, and not only to where libraries and clients end?"""
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if "/followtheleader/" in name and not any(place in name for place in BORDERS):
+            return True
+        trace = trace.tb_next
+    return False

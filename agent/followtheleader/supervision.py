@@ -1,7 +1,8 @@
 """The agent's side of the guardian's life: start it, tell it, start it again when it is lost.
 
-Promise: a new guardian is told where we stand, after it has made good what the lost one owed. The
-agent hears of hooks by log lines and of settled changes by ``on_settled(event, change, ok)``.
+Promise: a new guardian is told where we stand, after it has made good what the lost one owed, and
+nothing that has run to its end is run once more. The agent hears of hooks by log lines and of
+settled changes by ``on_settled(event, change, ok)``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ Facts = dict[str, object]
 
 RESPAWN_FIRST_SECONDS = 0.02
 RESPAWN_LAST_SECONDS = 5.0
+REFUSED = 78
+"""The exit status of a guardian that cannot run hooks; it has ended an earlier one's job first."""
 
 
 class Supervision:
@@ -36,15 +39,21 @@ class Supervision:
         self._link = new_link(self._on_message, self._on_lost)
         self._pause = RESPAWN_FIRST_SECONDS
         self._respawn: asyncio.TimerHandle | None = None
+        self._former: list[GuardianLink] = []
+        self._end = ""  # how one ended that was never ready
         self._closing = False
         self._event: tuple[str, int, Facts] | None = None
+        # Has everything ended that the newest event set off?
+        self._done = True
+        # May a job run here: was a leader event told, and no end of it heard?
+        self._job_possible = False
         self._deadline: Instant | None = None
         self._will: list[tuple[Address, bytes]] = []
         self.ready = False
         """Is a guardian there, and everything owed before it made good?"""
         self.last_hook: Facts | None = None
-        self.on_ready: Callable[[str | None], None] = _ignore
-        """Called with the newest event that was told (None: none yet)."""
+        self.on_ready: Callable[[bool], None] = _ignore
+        """Called with whether an on_follower is yet to run."""
         self.on_settled: Callable[[str, int, bool], None] = _ignore
         self.on_lost: Callable[[str], None] = _ignore
 
@@ -67,6 +76,7 @@ class Supervision:
         if self._link.pid and self._link.poll() is None:
             await _wait_for_end(self._link.pid)
             self._link.poll()
+        self._collect()
 
     def reload(self) -> None:
         """Have the hooks read again."""
@@ -74,11 +84,16 @@ class Supervision:
 
     def tell(self, event: str, change: int, facts: Facts) -> None:
         """A role changed."""
-        self._event = (event, change, facts)
+        led_untold = self._event is not None and self._event[0] == "leader"
+        led_untold = led_untold and not self._job_possible
+        self._event, self._done = (event, change, facts), False
         if event != "leader":
             self._deadline = None
         if self.ready:
-            self._link.send_event(event, change, facts)
+            self._send_event()
+        elif event == "follower" and led_untold:
+            # No guardian ever heard of that leadership: nothing of it runs here.
+            self._settle(event, change, ok=True)
 
     def tell_error(self, change: int, facts: Facts) -> None:
         """Run on_error; nobody waits for that."""
@@ -100,42 +115,79 @@ class Supervision:
     # -- what it says
 
     def _on_lost(self, reason: str) -> None:
-        self.ready = False
+        worked, self.ready = self.ready, False
         if self._closing:
             return
-        self.on_lost(reason)
+        self._end = "" if worked else reason
+        if worked:
+            self.on_lost(reason)
         loop = asyncio.get_running_loop()
         self._respawn = loop.call_later(self._pause, self._start_another)
         self._pause = min(2 * self._pause, RESPAWN_LAST_SECONDS)
 
     def _start_another(self) -> None:
-        self._link.poll()
+        self._former.append(self._link)
+        status = self._link.poll()
+        self._collect()
+        if status == REFUSED:
+            self._on_refused()
+        elif self._end:
+            code = "" if status is None else f" (exit status {status})"
+            self.on_lost(f"{self._end}{code} before it was ready: the log may say why")
         self._link = self._new_link(self._on_message, self._on_lost)
         self.start()
+
+    def _on_refused(self) -> None:
+        self._job_possible = False
+        self.on_lost(
+            f"the guardian refuses to work (exit status {REFUSED}): the log says why; until that "
+            "is cured no hook runs here"
+        )
+        if self._event is not None and self._event[0] == "follower" and not self._done:
+            self._settle(*self._event[:2], ok=False)
+
+    def _collect(self) -> None:
+        self._former = [link for link in self._former if link.poll() is None]
 
     def _on_message(self, message: Facts) -> None:
         kind = message.get("m")
         if kind == "ready":
-            self._on_ready()
+            self._on_ready(replayed=message.get("replayed") is True)
         elif kind == "settled":
             change = message.get("change")
             if isinstance(change, int):
-                self.on_settled(str(message.get("event")), change, bool(message.get("ok")))
+                self._settle(str(message.get("event")), change, ok=message.get("ok") is True)
         elif kind == "expired":
-            text = "the guardian ended the job: the lease ran out while the agent was away"
+            text = "the guardian ended the job: the lease ran out, or it was told to end"
             self._journal.warning("lease-ended", text)
         elif kind in ("started", "output", "ended"):
             self._log_hook(str(kind), message)
 
-    def _on_ready(self) -> None:
+    def _on_ready(self, *, replayed: bool) -> None:
         self.ready = True
         self._pause = RESPAWN_FIRST_SECONDS
-        self.on_ready(self._event[0] if self._event else None)
-        if self._event is not None:
+        ours, self._job_possible = replayed and self._job_possible, False
+        newest = self._event
+        event = newest[0] if newest else None
+        self._done = event != "leader" and (self._done or ours)
+        self.on_ready(event == "follower" and not self._done)
+        if self._event is newest and not self._done:  # a newer one has been told already
             if self._deadline is not None:
                 self._link.send_lease(self._deadline, self._stop_timeout)
+            self._send_event()
+        self._link.send_will(self._will)
+
+    def _send_event(self) -> None:
+        if self._event is not None:
+            self._job_possible = self._job_possible or self._event[0] == "leader"
             self._link.send_event(*self._event)
-            self._link.send_will(self._will)
+
+    def _settle(self, event: str, change: int, *, ok: bool) -> None:
+        if event == "follower" and self._event is not None and self._event[0] != "leader":
+            self._job_possible = False
+        if self._event is not None and self._event[:2] == (event, change):
+            self._done = True
+        self.on_settled(event, change, ok)
 
     def _log_hook(self, kind: str, message: Facts) -> None:
         hook, event = str(message.get("hook", "")), str(message.get("event", ""))

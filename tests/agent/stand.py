@@ -13,6 +13,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +66,12 @@ class Stand:
             node.configure(**keys)
         return nodes
 
+    def pair(self, **keys: Any) -> tuple[Node, Node]:
+        """Two nodes that run: the one that leads, then the one that follows it."""
+        first, second = (node.start() for node in self.group("ab", **keys))
+        leader = self.wait_one_leader()
+        return leader, second if leader is first else first
+
     def lines(self, node: Node | None = None) -> list[Line]:
         """What hooks (of ``node``) have written so far."""
         text = self.hook_log.read_text()
@@ -105,16 +113,18 @@ class Stand:
     def close(self) -> None:
         """End every process whose command line names this folder."""
         for pid in self.processes():
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for node in self.nodes:
             if node.process is not None:
                 node.process.wait()
         wait_until(lambda: not self.processes(), PATIENCE, "every process is gone")
 
-    def processes(self) -> list[int]:
-        """Agents, guardians and hooks that run out of this folder."""
+    def processes(self, word: bytes = b"") -> list[int]:
+        """Agents, guardians and hooks of this folder, with ``word`` in their command line."""
         mark = os.fsencode(f"{self.folder}/")
-        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if _is(pid, mark)]
+        every = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [pid for pid in every if _is(pid, mark, word)]
 
 
 class Node:
@@ -165,10 +175,11 @@ class Node:
     ) -> Node:
         """Start the agent; ``code`` runs in its process before it, ``prefix`` is put before it."""
         program = ("-P", "-c", f"{code}\n{_MAIN}") if code else COMMAND
+        places = ["-c", str(self.config), "--runtime-dir", str(self.runtime)]
+        places += ["--state-dir", str(self.state)]
         with self.log_file.open("ab") as errors:
             self.process = subprocess.Popen(
-                [*prefix, sys.executable, *program, "run", "-c", str(self.config)]
-                + ["--runtime-dir", str(self.runtime), "--state-dir", str(self.state)],
+                [*prefix, sys.executable, *program, "run", *places],
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
@@ -230,9 +241,8 @@ class Node:
     @property
     def guardian(self) -> int:
         """The pid of the guardian that the agent has now; 0 if there is none."""
-        module = b"followtheleader.guardian"
-        found = [pid for pid in self.stand.processes() if _is(pid, module) and _parent(pid) == self.pid]
-        return found[-1] if found else 0
+        guardians = self.stand.processes(b"followtheleader.guardian")
+        return next((pid for pid in reversed(guardians) if _parent(pid) == self.pid), 0)
 
     def status(self) -> Facts:
         """The answer to ``status``; empty if none answers."""
@@ -262,21 +272,22 @@ def free_port() -> int:
         return port
 
 
-def strictly_alternate(events: list[str]) -> bool:
-    """Are no two role events in a row the same?"""
+def never_leads_twice(events: list[str]) -> bool:
+    """Is there an on_follower between any two on_leader?"""
     roles = [event for event in events if event in ("leader", "follower")]
-    return all(a != b for a, b in zip(roles, roles[1:], strict=False))
+    return ("leader", "leader") not in pairwise(roles)
 
 
 def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in SET_BY_OTHERS}
 
 
-def _is(pid: int, mark: bytes) -> bool:
+def _is(pid: int, *words: bytes) -> bool:
     try:
-        return mark in Path(f"/proc/{pid}/cmdline").read_bytes()
+        line = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
+    return all(word in line for word in words)
 
 
 def _parent(pid: int) -> int:

@@ -25,10 +25,7 @@ def received(node: Node) -> int:
 
 
 def test_pings_and_noise(stand: Stand) -> None:
-    a, b = stand.group("ab")
-    a.start().wait_role("leader")
-    b.start()
-    assert stand.wait_one_leader() is a
+    a, b = stand.pair()
     assert is_answered(a)
     before = received(b)
     assert not is_answered(b)

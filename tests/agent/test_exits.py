@@ -14,7 +14,7 @@ def test_every_fault_of_the_configuration_at_once(stand: Stand) -> None:
     node.start()
     assert node.wait_end() == 78
     faults = node.log.splitlines()
-    assert [fault.split(": ")[1] for fault in faults] == ["porrt", "heartbeat_interval", "voters[1]"]
+    assert [fault.split(": ")[1] for fault in faults] == ["porrt", "heartbeat_interval", "voters"]
     assert all(fault.startswith(f"{node.config}:{n}:") for n, fault in enumerate(faults, 1))
     assert "did you mean 'port'?" in faults[0]
 
@@ -52,27 +52,20 @@ def test_a_second_agent_of_the_instance(stand: Stand) -> None:
 
 
 def test_remembered_members_are_found_without_peers(stand: Stand) -> None:
-    a, b = stand.group("ab")
-    a.start().wait_role("leader")
-    b.start()
-    assert stand.wait_one_leader() is a
-    assert b.stop() == 0
-    assert "127.0.0.1" in (b.state / "members.json").read_text()
-    # Only an address at which nobody is: what finds the others is what was remembered.
-    settings = json.loads(b.config.read_text())
-    settings["peers"] = ["127.0.0.1:9"]
-    b.config.write_text(json.dumps(settings))
-    settings = json.loads(a.config.read_text())
-    settings["peers"] = ["127.0.0.1:9"]
-    a.config.write_text(json.dumps(settings))
-    assert a.stop() == 0
-    b.start()
-    a.start()
+    pair = stand.pair()
+    for node in pair:
+        assert node.stop() == 0
+        # An address at which nobody is: what finds the others is what was remembered.
+        settings = json.loads(node.config.read_text())
+        settings["peers"] = ["127.0.0.1:9"]
+        node.config.write_text(json.dumps(settings))
+    for node in pair:
+        node.start()
     stand.wait_one_leader()
 
 
 def test_a_clean_stop_spares_the_quarantine(stand: Stand) -> None:
-    node = stand.node(voters=["a", "b", "c"], stop_timeout="700ms").start()
+    node = stand.node(voters=["a", "b", "c"], stop_timeout="300ms").start()
 
     def quarantined() -> bool:
         found: bool = node.status()["quorum"]["quarantined"]

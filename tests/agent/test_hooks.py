@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 
-from agent.stand import Stand, strictly_alternate  # noqa: TID251 - this folder
+from agent.stand import Node, Stand, never_leads_twice  # noqa: TID251 - this folder
 
 
-def test_a_failing_on_leader_steps_down_and_sits_out(stand: Stand) -> None:
-    node = stand.node(leader="exit 3", follower="sleep 0.3").start()
+def test_three_ways_to_take_a_failing_on_leader(stand: Stand) -> None:
+    once = "[ -e $0.ran ] && { say end; exit 0; }; touch $0.ran; exit 4"
+    ignoring = stand.node("i", service="i", leader="exit 5", hooks={"on_failure": "ignore"})
+    retrying = stand.node("r", service="r", leader=once, hooks={"on_failure": "retry"})
+    stepping = stand.node("s", service="s", leader="exit 3", follower="sleep 0.3")
+    for node in (stepping, ignoring, retrying):
+        node.start()
+    steps_down_and_sits_out(stand, stepping)
+
+    stand.wait(lambda: "exit status 5" in ignoring.log, "the failure is logged")
+    stand.wait(lambda: "exit status 4" in retrying.log, "the failure is logged")
+    stand.wait(lambda: len(stand.begun(retrying)) == 2, "tried again")
+    stand.wait(lambda: retrying.status()["last_hook"]["rc"] == 0, "this time it works")
+    assert stand.begun(retrying) == ["leader", "leader"]
+    assert stand.begun(ignoring) == ["leader"]
+    assert (ignoring.role, retrying.role) == ("leader", "leader")
+
+
+def steps_down_and_sits_out(stand: Stand, node: Node) -> None:
     stand.wait(lambda: (node.status().get("last_hook") or {}).get("rc") == 3, "last_hook: rc 3")
     hook = str(node.folder / "on_leader.hook")
     assert node.status()["last_hook"]["hook"] == hook
@@ -20,22 +38,7 @@ def test_a_failing_on_leader_steps_down_and_sits_out(stand: Stand) -> None:
     assert "error" in failed
     assert "exit status 3" in failed
     assert "hook_rc=3" in failed
-    assert strictly_alternate(stand.begun(node))
-
-
-def test_other_ways_to_take_a_failure(stand: Stand) -> None:
-    ignoring = stand.node("i", service="i", leader="exit 3", hooks={"on_failure": "ignore"})
-    once = "[ -e $0.ran ] && { say end; exit 0; }; touch $0.ran; exit 4"
-    retrying = stand.node("r", service="r", leader=once, hooks={"on_failure": "retry"})
-    ignoring.start()
-    retrying.start()
-    stand.wait(lambda: "exit status 3" in ignoring.log, "the failure is logged")
-    stand.wait(lambda: "exit status 4" in retrying.log, "the failure is logged")
-    stand.wait(lambda: len(stand.begun(retrying)) == 2, "tried again")
-    stand.wait(lambda: retrying.status()["last_hook"]["rc"] == 0, "this time it works")
-    assert stand.begun(retrying) == ["leader", "leader"]
-    assert stand.begun(ignoring) == ["leader"]
-    assert (ignoring.role, retrying.role) == ("leader", "leader")
+    assert never_leads_twice(stand.begun(node))
 
 
 def test_a_stop_ends_a_running_on_leader(stand: Stand) -> None:
@@ -60,14 +63,14 @@ def test_default_hooks_are_told_everything(stand: Stand) -> None:
     script.write_bytes(b"")
     for path, name in ((script, "default"), (beside / "on_leader.d" / "10-next", "next")):
         made = node.script(name, tell if path is script else "")
-        path.write_text(open(made).read())
+        path.write_text(Path(made).read_text())
         path.chmod(0o755)
     (beside / "on_leader.d" / "20-old.bak").write_text("not run")
 
     node.start().wait_role("leader")
     stand.wait(lambda: len(stand.lines(node)) == 4, "both hooks ran")
     status = node.status()
-    told = dict(row.split("=", 1) for row in open(f"{script}.env").read().splitlines())
+    told = dict(row.split("=", 1) for row in Path(f"{script}.env").read_text().splitlines())
     event_id = told["FTL_EVENT_ID"]
     assert event_id
     assert {name: told[name] for name in sorted(told) if name.startswith("FTL_")} == {
@@ -85,8 +88,8 @@ def test_default_hooks_are_told_everything(stand: Stand) -> None:
         "FTL_TERM": str(status["term"]),
         "FTL_TOKEN": str(status["token"]),
     }
-    assert open(f"{script}.argv").read() == f"leader test leader {status['term']}\n"
-    (line,) = open(f"{script}.stdin").read().splitlines()
+    assert Path(f"{script}.argv").read_text() == f"leader test leader {status['term']}\n"
+    (line,) = Path(f"{script}.stdin").read_text().splitlines()
     state = json.loads(line)
     same = ("instance", "service", "node", "id", "priority", "role", "term", "token", "change")
     assert {key: state[key] for key in same} == {key: status[key] for key in same}
@@ -113,11 +116,10 @@ def test_reload_applies_hooks_and_refuses_faults(stand: Stand) -> None:
     node.config.write_text(json.dumps(settings))
     assert node.ask("reload") == {"done": True}
     stand.wait(lambda: "priority: changed, but applied only by a restart" in node.log, "a warning")
-
-    def ran() -> bool:
-        node.ask("step-down")  # the guardian reads in its own time
-        return mark.exists()
-
-    stand.wait(ran, "the new hook")
+    reader = b"followtheleader.config.hooks"
+    stand.wait(lambda: stand.processes(reader), "the guardian has the hooks read")
+    stand.wait(lambda: not stand.processes(reader), "they are read")
+    assert node.ask("step-down") == {"done": True}
+    stand.wait(mark.exists, "the new hook")
     assert node.status()["priority"] == 100
-    assert strictly_alternate(stand.begun(node))
+    assert never_leads_twice(stand.begun(node))

@@ -5,6 +5,8 @@ Times are milliseconds; unless a test says otherwise H = 250, T = 800, L = 1000,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from followtheleader.core.messages import (
     Ack,
     Busy,
@@ -18,7 +20,7 @@ from followtheleader.core.messages import (
 )
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import Timing
-from followtheleader.core.types import MS, Role
+from followtheleader.core.types import MS, Rank, Role
 from sim.habits import Habits
 from sim.host import Spec
 from sim.table import Table
@@ -198,7 +200,12 @@ def test_5_no_life_is_refuted_while_its_job_may_run() -> None:
     table.crash("a")
     table.start("a", incarnation=2, job_running=True)
     table.run_for(2000)
-    assert not table.said("a", Refute)
+    life = table.seats["a"].owner._replace(incarnation=1)
+    c = table.last("c", "a", Ack)
+    ghost = Busy(0, life, None, 1, 1, 500 * MS, Rank(1, -1, 100, life.id))
+    assert table.repeat(replace(c, message=ghost)) == []
+    table.settle("a")
+    assert Refute in [type(m) for m in table.repeat(replace(c, message=ghost))]
     assert len(table.said("a", Prepare)) == 2, "only the claim of the first life"
 
 

@@ -80,15 +80,20 @@ def test_several_commands_run_one_after_the_other(stand: Stand) -> None:
 
 
 def test_error_and_reelection_hooks_run_in_their_place(stand: Stand) -> None:
+    gate = stand.folder / "gate"
     stand.hooks["on_error"] = [stand.script("on_error", "")]
     stand.hooks["on_reelection"] = [stand.script("on_reelection", "")]
-    stand.configure(follower="sleep 0.05")
+    stand.configure(follower=f"while [ ! -e {gate} ]; do sleep 0.01; done")
     agent = stand.start()
     agent.follow(1)
+    agent.wait("started", change=1)
     agent.event("error", 1, term=1)
     agent.event("reelection", 2, term=2)
     agent.event("error", 2, term=2)
     agent.event("follower", 3, term=3)
+    agent.do(do="raw", data="all has been read\n")
+    agent.wait("output", hook="guardian")
+    gate.touch()
     agent.wait("settled", change=3)
     begun = [(x.event, x.term) for x in stand.lines() if x.what == "begin"]
     assert begun == [("follower", "1"), ("error", "1"), ("error", "2"), ("follower", "3")]

@@ -24,7 +24,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from followtheleader.core.actions import Action, ChangeRole, ExtendLease, PublishToken, Send
 from followtheleader.core.events import Event, Received
-from followtheleader.core.messages import Ack, Busy, Heartbeat, Prepare, Promise, Refute, Release
+from followtheleader.core.messages import (
+    Ack,
+    Busy,
+    Heartbeat,
+    Message,
+    Prepare,
+    Promise,
+    Refute,
+    Release,
+)
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import lock_span
 from followtheleader.core.types import MAX_TERM, NANOSECONDS, Instant, Owner, Role, Span, Term
@@ -63,7 +72,6 @@ class Watched:
 
     role: Role = Role.CANDIDATE
     change: int = 0
-    led: bool = False
     leads_until: int | None = None
     quarantine_until: Instant = 0
     token: Term = 0
@@ -102,7 +110,7 @@ class Invariants:
     def agent_started(self, host: Host, memory: Memory) -> None:
         """A new incarnation begins with ``memory``."""
         watched, now = self._of(host), host.local()
-        watched.role, watched.change, watched.led = Role.CANDIDATE, 0, False
+        watched.role, watched.change, watched.packets = Role.CANDIDATE, 0, 0
         if host.lost_disk:
             watched.token = 0
         host.lost_disk = not host.disk.writable
@@ -179,6 +187,19 @@ class Invariants:
             until = self._of(other).leads_until
             if other is not host and until is not None and until > world.now:
                 self.fail(host, f"I1: leads although {other.name} leads until {until / 1e9:.6f} s")
+        self._check_covered(host, view.owner, watched.leads_until)
+
+    def _check_covered(self, host: Host, owner: Owner, leads_until: int) -> None:
+        """I1's cause: M voters are locked until the lease and the job have ended, in true time."""
+        world = self._world
+        end = leads_until + self._true_span(host, host.spec.timing.stop_timeout)
+        locked = 0
+        for other in world.hosts:
+            granted = self._of(other).granted
+            covers = granted is not None and granted.owner == owner and granted.until >= end
+            locked += other.name in world.voters and (covers or other is host)
+        if locked <= len(world.voters) // 2:
+            self.fail(host, f"I1: {locked} locks cover its lease until {leads_until / 1e9:.6f} s")
 
     def _check_said(self, host: Host, watched: Watched, send: Send) -> None:
         message = send.message
@@ -235,6 +256,18 @@ class Invariants:
         self.most_packets = max(self.most_packets, watched.packets / others)
 
     # -- what is performed
+
+    def spoken(self, host: Host, message: Message) -> None:
+        """I2's cause: what is spoken in a quorum group is on disk before."""
+        if not host.quorum:
+            return
+        disk = host.disk
+        if isinstance(message, Prepare | Ack | Heartbeat) and message.term > (disk.floor or 0):
+            self.fail(host, f"I2: says {message}, but its disk has only {disk.floor}")
+        if isinstance(message, Ack):
+            granted = self._of(host).granted
+            if granted is not None and granted.span > disk.max_lock:
+                self.fail(host, f"I2: grants {granted}, but its disk has only {disk.max_lock}")
 
     def role_changed(self, host: Host, change: ChangeRole) -> None:
         """I3: each role change goes on where the last one ended."""
