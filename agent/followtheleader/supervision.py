@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from followtheleader.core.types import Address, Instant, Span
 from followtheleader.guardian.link import GuardianLink
@@ -20,6 +21,7 @@ Facts = dict[str, object]
 
 RESPAWN_FIRST_SECONDS = 0.02
 RESPAWN_LAST_SECONDS = 5.0
+UNREADY_PATIENCE_SECONDS = 5.0
 REFUSED = 78
 """The exit status of a guardian that cannot run hooks; it has ended an earlier one's job first."""
 
@@ -74,8 +76,11 @@ class Supervision:
         self._link.send_bye()
         self._link.close()
         if self._link.pid and self._link.poll() is None:
-            await _wait_for_end(self._link.pid)
-            self._link.poll()
+            # One that was never ready may itself wait for an earlier one that hangs.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None if self.ready else UNREADY_PATIENCE_SECONDS):
+                    await _wait_for_end(self._link.pid)
+        self._link.poll()
         self._collect()
 
     def reload(self) -> None:
