@@ -211,12 +211,13 @@ class Agent:
     def kill_all(self) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.communicate()
+        self.process.wait()
         try:
             self.signal_guardian(signal.SIGKILL)
         except ProcessLookupError:
             pass
         self.wait_guardian_gone()
+        self.process.communicate()
         os.close(self.guardian_fd)
         for pid in processes_of(self.guardian):
             os.kill(pid, signal.SIGKILL)

@@ -205,13 +205,15 @@ class GuardianLink:
 
     def _spawn(self, theirs: socket.socket) -> int:
         # Not by subprocess: the guardian outlives us, and nobody must wait for it.
-        with open(os.devnull, "rb") as nothing:
+        # Nor does it keep our stdout open, which somebody may read to its end.
+        with open(os.devnull, "r+b", buffering=0) as nothing:
             return os.posix_spawn(
                 sys.executable,
                 self._argv,
                 os.environ,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, nothing.fileno(), 0),
+                    (os.POSIX_SPAWN_DUP2, nothing.fileno(), 1),
                     (os.POSIX_SPAWN_DUP2, theirs.fileno(), 3),
                 ],
                 # A session of its own: a ^C at the terminal must not reach it.
