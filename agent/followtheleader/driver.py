@@ -14,84 +14,26 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, deque
-from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
-from followtheleader import __version__
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
 from followtheleader.core.election import Election
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.timing import Timing
-from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Owner, Role
+from followtheleader.core.types import Address, Instant, Owner, Role
 from followtheleader.core.view import View
-from followtheleader.errors import AddressError, StateError
+from followtheleader.errors import StateError
 from followtheleader.host import members
 from followtheleader.host.clock import boot_mark, boottime, wall_ms
 from followtheleader.host.floors import Floors, next_incarnation
-from followtheleader.net.interfaces import Interface, has_carrier, usable
-from followtheleader.net.mdns import Announcement, Discovery
-from followtheleader.net.resolver import Resolver
+from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PONG, PongBudget, is_ping
-from followtheleader.net.udp import DEFAULT_PORT, Endpoint
-from followtheleader.net.watch import InterfaceWatch
+from followtheleader.net.udp import Endpoint
+from followtheleader.observer import Observer, Profile
 from followtheleader.wire import Codec, Rejected, Sender
 
 REMEMBER_AFTER_SECONDS = 1.0
 MOST_EVENTS_AT_ONCE = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """Who takes part in which election, and where it listens. ``state_dir`` None: no memory."""
-
-    id: NodeId
-    service: str
-    name: str
-    priority: int
-    timing: Timing
-    voters: tuple[str, ...]
-    witness: bool
-    host: str
-    port: int | None
-    interfaces: tuple[str, ...]
-    mdns: bool
-    peers: tuple[tuple[str, int | None], ...]
-    state_dir: str | None
-
-
-class Observer(Protocol):
-    """What the driver tells; every method returns at once and raises nothing."""
-
-    def on_role(self, change: do.ChangeRole) -> None:
-        """The role changed. Answer with ``driver.post(Settled(change.change))`` in time."""
-
-    def on_lease(self, deadline: Instant) -> None:
-        """The lease was renewed until ``deadline``."""
-
-    def on_token(self, token: int) -> None:
-        """A new token may be handed out."""
-
-    def on_leader(self, leader: LeaderInfo) -> None:
-        """Another leader is followed."""
-
-    def on_will(self, datagrams: list[tuple[Address, bytes]]) -> None:
-        """Keep these datagrams, to be sent if this process dies."""
-
-    def on_members(self) -> None:
-        """The members changed."""
-
-    def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
-        """Something for the log."""
-
-    def on_trouble(self, kind: str, text: str) -> None:
-        """Something does not work, and we go on without it."""
-
-    def on_relief(self, kind: str) -> None:
-        """The trouble of that kind is over."""
-
-    def on_stopped(self) -> None:
-        """Everything is said; `Driver.close` may be called."""
 
 
 class Driver:
@@ -111,15 +53,13 @@ class Driver:
         self._change_offset = 0
         self._last_change = 0
         self._last_owed = 0
-        self._discovery: Discovery | None = None
-        self._resolver: Resolver | None = None
-        self._watch: InterfaceWatch | None = None
         self._started = False
         self.counters: Counter[str] = Counter()
         self._remembered = members.load(profile.state_dir) if profile.state_dir else None
         self._floors = self._load_floors()
         last = self._remembered.port if self._remembered else None
         self.endpoint = Endpoint.bind(profile.host, profile.port, last)
+        self._lookout = Lookout(profile, self.endpoint, observer, self.post)
         self._begin_life(self._memory(), owes=job_running)
 
     # -- one life
@@ -166,8 +106,7 @@ class Driver:
 
     async def start(self) -> None:
         """Listen, and begin to look for the others. Raises `AddressError`."""
-        profile = self._profile
-        self._accept_interfaces()
+        self._lookout.accept_interfaces()
         self.endpoint.start(self._on_datagram, self._work)
         if self._floors is not None and self._floors.damage is not None:
             self._observer.on_trouble("floor", self._floors.damage)
@@ -176,34 +115,10 @@ class Driver:
         self._started = True
         for remembered in self._remembered.members if self._remembered else ():
             self.post(ev.AddressFound(remembered.address))
-        peers = [(host, port or profile.port or DEFAULT_PORT) for host, port in profile.peers]
-        self._resolver = Resolver(peers, self._on_resolved, self._on_unresolved)
-        self._resolver.start()
+        self._lookout.resolve_peers()
         self.post(ev.Started())
-        self._start_watching()
-        self._look_for_carrier()
-        if profile.mdns:
-            self._start_discovery()
+        self._lookout.start()
         self._save_members()
-
-    def _start_watching(self) -> None:
-        self._watch = InterfaceWatch(self._on_interfaces_changed)
-        if not self._watch.start():
-            self._observer.on_note("interfaces", "changes of interfaces are not told here", {})
-
-    def _start_discovery(self) -> None:
-        profile = self._profile
-        who = Announcement(
-            profile.service, profile.name, profile.id, self.endpoint.port, __version__
-        )
-        self._discovery = Discovery(
-            who,
-            self._announced,
-            self._on_announced,
-            lambda message: self._observer.on_trouble("mdns", message),
-            lambda: self._observer.on_relief("mdns"),
-        )
-        self._discovery.start()
 
     async def close(self) -> None:
         """Stop everything; say goodbye by mDNS."""
@@ -212,12 +127,7 @@ class Driver:
             self._remember.cancel()
             self._remember = None
             self._save_members()
-        if self._watch is not None:
-            self._watch.close()
-        if self._resolver is not None:
-            await self._resolver.close()
-        if self._discovery is not None:
-            await self._discovery.close()
+        await self._lookout.close()
         self.endpoint.close()
 
     # -- questions
@@ -280,6 +190,7 @@ class Driver:
             case do.DepositWill():
                 self._deposit(order)
             case do.MembersChanged():
+                self._lookout.members_changed(self.view().members)
                 self._observer.on_members()
                 self._remember_soon()
             case do.Note():
@@ -316,8 +227,7 @@ class Driver:
         self._last_change = order.change + self._change_offset
         if order.role is Role.FOLLOWER:
             self._last_owed = self._last_change
-        if self._discovery is not None:
-            self._discovery.set_leading(order.role is Role.LEADER)
+        self._lookout.set_leading(order.role is Role.LEADER)
         self._observer.on_role(
             do.ChangeRole(
                 self._last_change,
@@ -415,54 +325,6 @@ class Driver:
     def _on_ping(self, source: Address) -> None:
         if self.view().valid_leader and self._pongs.spend(boottime()):
             self.endpoint.send(PONG, source)
-
-    def _on_resolved(self, host: str, addresses: list[Address]) -> None:
-        self._observer.on_relief(f"peer {host}")
-        for address in addresses:
-            self.post(ev.AddressFound(address, configured=True))
-
-    def _on_unresolved(self, message: str) -> None:
-        # ``peers: HOST: what is wrong``: each peer is a trouble of its own.
-        host = message.split(": ", 2)[1]
-        self._observer.on_trouble(f"peer {host}", message)
-
-    def _on_announced(self, address: Address, name: str) -> None:
-        self.post(ev.AddressFound(address))
-
-    def _announced(self) -> list[Interface]:
-        """The addresses on which we can be found: none but ours, if bound to one."""
-        chosen = usable(self._profile.interfaces)
-        if self.endpoint.host != "0.0.0.0":
-            chosen = [i for i in chosen if i.address == self.endpoint.host]
-        return chosen
-
-    def _accept_interfaces(self) -> None:
-        chosen = usable(self._profile.interfaces)
-        self.endpoint.accept({interface.index for interface in chosen})
-
-    def _look_for_carrier(self) -> None:
-        """Without a carrier on any election interface a node does not lead."""
-        if self.endpoint.host != "0.0.0.0":
-            return  # bound to one address, perhaps of loopback: the operator knows best
-        names = sorted({interface.name for interface in usable(self._profile.interfaces)})
-        up = any(has_carrier(name) for name in names)
-        if up:
-            self._observer.on_relief("carrier")
-        else:
-            where = ", ".join(names) or "no usable interface"
-            self._observer.on_trouble("carrier", f"no carrier ({where}): this node cannot lead")
-        self.post(ev.LinkChanged(up))
-
-    def _on_interfaces_changed(self) -> None:
-        try:
-            self._accept_interfaces()
-            self._look_for_carrier()
-        except (AddressError, OSError) as error:
-            self._observer.on_trouble("interfaces", str(error))
-        else:
-            self._observer.on_relief("interfaces")
-        if self._discovery is not None:
-            self._discovery.refresh()
 
     # -- members on disk
 

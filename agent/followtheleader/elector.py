@@ -29,8 +29,9 @@ from followtheleader.core.actions import ChangeRole
 from followtheleader.core.events import Settled, StopRequested
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
-from followtheleader.driver import Driver, Profile
+from followtheleader.driver import Driver
 from followtheleader.errors import FtlError
+from followtheleader.observer import Profile
 
 EVENTS = ("leader", "follower", "reelection", "error")
 HEARTBEAT_MS = 250

@@ -8,10 +8,10 @@ from types import TracebackType
 
 from followtheleader.config.settings import Settings
 from followtheleader.core.types import NANOSECONDS, Span
-from followtheleader.driver import Profile
 from followtheleader.host.directories import Directories
 from followtheleader.host.identity import node_id
 from followtheleader.net.interfaces import usable
+from followtheleader.observer import Profile
 
 CONFIG_DIR = "/etc/ftl"
 DEFAULT_ROLE_FILE = "/run/ftl/role"

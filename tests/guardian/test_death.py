@@ -89,6 +89,18 @@ def test_a_follower_without_a_will_dies(stand: Stand, peer: socket.socket) -> No
     assert len(stand.lines()) == 2
 
 
+def test_a_dead_follower_leaves_no_state_files(stand: Stand) -> None:
+    stand.configure()
+    agent = stand.start()
+    agent.follow(1)
+    agent.wait("settled", change=1)
+    (stand.runtime / "role").write_text("follower\n")
+    agent.kill()
+    agent.wait_guardian_gone()
+    assert not (stand.runtime / "role").exists()
+    assert len(stand.lines()) == 2, "nothing was owed"
+
+
 def test_goodbye(stand: Stand, peer: socket.socket) -> None:
     stand.configure(follower="sleep 0.2")
     (stand.runtime / "role").write_text("follower\n")

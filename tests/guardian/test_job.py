@@ -93,7 +93,7 @@ def test_a_shorter_stop_timeout_is_kept(stand: Stand) -> None:
     at = now()
     agent.follow(2)
     settled = agent.wait("settled", change=2)
-    assert 300 * MS <= settled["at"] - at < SECOND
+    assert 300 * MS <= settled["at"] - at < 1900 * MS
 
 
 def test_the_job_is_dead_by_deadline_and_stop_timeout(stand: Stand) -> None:
@@ -105,7 +105,7 @@ def test_the_job_is_dead_by_deadline_and_stop_timeout(stand: Stand) -> None:
     pid = agent.wait("started", change=1)["pid"]
     agent.wait("expired")
     wait_until(lambda: not is_alive(pid), "the job is dead")
-    assert SECOND + 700 * MS <= now() - at < SECOND + 1000 * MS
+    assert SECOND + 700 * MS <= now() - at < SECOND + 1600 * MS
 
 
 def test_a_storm_of_forks_is_ended(stand: Stand) -> None:

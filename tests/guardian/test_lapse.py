@@ -24,7 +24,7 @@ def test_a_frozen_agent_loses_its_job_at_the_deadline(stand: Stand) -> None:
     agent.signal(signal.SIGSTOP)
     at = now()
     wait_until(lambda: not (stand.runtime / "role").exists(), "the role file is gone", 5)
-    assert 250 * MS < now() - at < 600 * MS
+    assert 250 * MS < now() - at < 2 * SECOND
     line = stand.wait_line("end", "follower")
     assert (line.reason, line.replay, line.term) == ("lapsed", "0", "4")
     assert not is_alive(pid)
@@ -80,9 +80,9 @@ def test_a_new_tenure_after_a_lapse(stand: Stand) -> None:
 
 
 def test_renewals_keep_the_job_alive(stand: Stand) -> None:
-    stand.configure(leader="sleep 0.8")
+    stand.configure(leader="sleep 1.2")
     agent = stand.start()
-    agent.do(do="renew", span=200 * MS, every=40 * MS, stop_timeout=0)
+    agent.do(do="renew", span=500 * MS, every=50 * MS, stop_timeout=0)
     agent.event("leader", 1, role="leader", term=1)
     assert agent.wait("settled", change=1)["ok"]
     assert agent.all("expired") == []
@@ -177,11 +177,11 @@ def test_renewals_that_wait_in_the_socket_count(stand: Stand) -> None:
     """The guardian is late, the agent was not."""
     stand.configure(leader="sleep 1000 &")
     agent = stand.start()
-    agent.do(do="renew", span=300 * MS, every=30 * MS, stop_timeout=0)
+    agent.do(do="renew", span=500 * MS, every=50 * MS, stop_timeout=0)
     agent.event("leader", 1, role="leader", term=1)
     agent.wait("settled", change=1)
     agent.signal_guardian(signal.SIGSTOP)
-    asleep_until = now() + 600 * MS
+    asleep_until = now() + 800 * MS
     wait_until(lambda: now() > asleep_until, "the first lease is over")
     agent.signal_guardian(signal.SIGCONT)
     agent.event("error", 1)

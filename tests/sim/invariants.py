@@ -46,7 +46,7 @@ PACKETS_AT_ONCE = 20
 PACKETS_PER_BEAT = 4
 """I5: within a second a member sends each other member at most the first, plus the second for each
 heartbeat of the fastest leader in the group: 36 at H = 250 ms. ACK and PROMISE are not counted:
-each answers one datagram, is itself never answered, and a thawed node answers all that was buffered.
+each answers one datagram and is never answered itself; a thawed node answers all that waited.
 """
 FASTEST = 1100
 """The fastest clock, in thousandths."""

@@ -11,7 +11,7 @@ import sys
 
 from followtheleader import __version__, cli
 from followtheleader.cli.options import HelpWanted, WrongUsage, near_miss
-from followtheleader.errors import ConfigError, FtlError, NoAnswer
+from followtheleader.errors import ConfigError, FtlError, InvariantBroken, NoAnswer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def _run_command(name: str, rest: list[str]) -> int:
     except ConfigError as wrong:
         _say(str(wrong))
         return cli.WRONG_USAGE
+    except InvariantBroken:
+        raise  # a defect of ours: the traceback is what there is to say
     except FtlError as wrong:
         _say(f"ftl-agent {name}: {wrong}")
         return cli.WRONG_USAGE

@@ -90,7 +90,7 @@ class StateFiles:
 
     def _write_role(self, role: str) -> None:
         # Rewritten only when it changes (or was removed): watchers wake on role changes alone.
-        if self._published == role and os.path.exists(self._role_path):
+        if self._published == role and os.path.isfile(self._role_path):
             return
         files.replace(self._role_path, f"{role}\n".encode())
         self._published = role

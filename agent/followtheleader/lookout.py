@@ -1,0 +1,167 @@
+"""Who may be out there: interfaces, static peers, mDNS.
+
+Promise: whatever is found here is posted as a suggestion (`AddressFound`) and never taken back;
+what does not work is told as trouble, and the election goes on without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from followtheleader import __version__
+from followtheleader.core.events import AddressFound, LinkChanged
+from followtheleader.core.types import Address
+from followtheleader.core.view import MemberView
+from followtheleader.errors import AddressError
+from followtheleader.net.interfaces import Interface, has_carrier, usable
+from followtheleader.net.mdns import Announcement, Discovery
+from followtheleader.net.resolver import Resolver
+from followtheleader.net.udp import DEFAULT_PORT, Endpoint
+from followtheleader.net.watch import InterfaceWatch
+from followtheleader.observer import Observer, Profile
+
+ISOLATED_AFTER_SECONDS = 10.0
+ANYWHERE = "0.0.0.0"
+
+
+class Lookout:
+    """Looks for the others, and at our own interfaces. Call everything from the loop's thread."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        endpoint: Endpoint,
+        observer: Observer,
+        post: Callable[[AddressFound | LinkChanged], None],
+    ) -> None:
+        self._profile = profile
+        self._endpoint = endpoint
+        self._observer = observer
+        self._post = post
+        peers = [(host, port or profile.port or DEFAULT_PORT) for host, port in profile.peers]
+        self._resolver = Resolver(peers, self._on_resolved, self._on_unresolved)
+        self._watch = InterfaceWatch(self._on_interfaces_changed)
+        self._discovery = self._new_discovery() if profile.mdns else None
+        self._announced: dict[str, Address] = {}
+        self._heard_anybody = False
+        self._isolation: asyncio.TimerHandle | None = None
+
+    def resolve_peers(self) -> None:
+        """Begin with the static peers; literal addresses are posted at once."""
+        self._resolver.start()
+
+    def start(self) -> None:
+        """Watch the interfaces and begin mDNS."""
+        if not self._watch.start():
+            self._observer.on_note("interfaces", "changes of interfaces are not told here", {})
+        self._look_for_carrier()
+        if self._discovery is not None:
+            self._discovery.start()
+
+    async def close(self) -> None:
+        """Stop looking; say goodbye by mDNS."""
+        if self._isolation is not None:
+            self._isolation.cancel()
+        self._watch.close()
+        await self._resolver.close()
+        if self._discovery is not None:
+            await self._discovery.close()
+
+    def set_leading(self, leading: bool) -> None:
+        """Publish or withdraw the leader's record."""
+        if self._discovery is not None:
+            self._discovery.set_leading(leading)
+
+    # -- static peers
+
+    def _on_resolved(self, host: str, addresses: list[Address]) -> None:
+        self._observer.on_relief(f"peer {host}")
+        for address in addresses:
+            self._post(AddressFound(address, configured=True))
+
+    def _on_unresolved(self, message: str) -> None:
+        # ``peers: HOST: what is wrong``: each peer is a trouble of its own.
+        host = message.split(": ", 2)[1]
+        self._observer.on_trouble(f"peer {host}", message)
+
+    # -- mDNS
+
+    def _new_discovery(self) -> Discovery:
+        profile, observer = self._profile, self._observer
+        return Discovery(
+            Announcement(
+                profile.service, profile.name, profile.id, self._endpoint.port, __version__
+            ),
+            self._own_interfaces,
+            self._on_announced,
+            lambda message: observer.on_trouble("mdns", message),
+            lambda: observer.on_relief("mdns"),
+        )
+
+    def _own_interfaces(self) -> list[Interface]:
+        """The addresses on which we can be found: none but ours, if bound to one."""
+        chosen = usable(self._profile.interfaces)
+        if self._endpoint.host != ANYWHERE:
+            chosen = [i for i in chosen if i.address == self._endpoint.host]
+        return chosen
+
+    def _on_announced(self, address: Address, name: str) -> None:
+        self._post(AddressFound(address))
+        if self._heard_anybody:
+            return
+        self._announced[name] = address
+        if self._isolation is None:
+            loop = asyncio.get_running_loop()
+            self._isolation = loop.call_later(ISOLATED_AFTER_SECONDS, self._report_isolation)
+
+    def members_changed(self, members: Iterable[MemberView]) -> None:
+        """Somebody joined or left: whoever has been heard shows that we are not isolated."""
+        if not self._heard_anybody and any(member.heard_at for member in members):
+            self._heard_anybody = True
+            self._announced.clear()
+            self._observer.on_relief("isolated")
+
+    def _report_isolation(self) -> None:
+        """MDNS shows members, and not one datagram of theirs has come."""
+        if self._heard_anybody:
+            return
+        shown = ", ".join(
+            f"{name} at {host}:{port}" for name, (host, port) in self._announced.items()
+        )
+        self._observer.on_trouble(
+            "isolated",
+            f"mDNS shows {shown}, but nothing is heard from there: let UDP port "
+            f"{self._endpoint.port} through the firewalls, both ways",
+        )
+
+    # -- interfaces
+
+    def accept_interfaces(self) -> None:
+        """Take datagrams from the election's interfaces only. Raises `AddressError`."""
+        chosen = usable(self._profile.interfaces)
+        self._endpoint.accept({interface.index for interface in chosen})
+
+    def _look_for_carrier(self) -> None:
+        """Without a carrier on any election interface a node does not lead."""
+        if self._endpoint.host != ANYWHERE:
+            return  # bound to one address, perhaps of loopback: the operator knows best
+        names = sorted({interface.name for interface in usable(self._profile.interfaces)})
+        up = any(has_carrier(name) for name in names)
+        if up:
+            self._observer.on_relief("carrier")
+        else:
+            where = ", ".join(names) or "no usable interface"
+            self._observer.on_trouble("carrier", f"no carrier ({where}): this node cannot lead")
+        self._post(LinkChanged(up))
+
+    def _on_interfaces_changed(self) -> None:
+        try:
+            self.accept_interfaces()
+            self._look_for_carrier()
+        except (AddressError, OSError) as error:
+            self._observer.on_trouble("interfaces", str(error))
+        else:
+            self._observer.on_relief("interfaces")
+        if self._discovery is not None:
+            self._discovery.refresh()

@@ -1,0 +1,47 @@
+"""mDNS works and UDP does not (a firewall): the operator is told, with the names and the cure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from lab.group import Group
+from lab.hosts import Host
+from lab.waiting import wait_until
+
+pytestmark = pytest.mark.lab
+
+RULES = """
+table inet firewall {
+  chain incoming { type filter hook input priority 0; udp dport 9001 drop; }
+}
+"""
+
+
+def problems(host: Host) -> str:
+    answer = host.command("status", "lab", "--json")
+    return " ".join(json.loads(answer.stdout)["problems"]) if answer.returncode == 0 else ""
+
+
+def nft(group: Group, host: Host, *words: str, rules: str = "") -> None:
+    command = [*group.network.enter(host.name), "nft", *words]
+    subprocess.run(command, input=rules, text=True, check=True, timeout=10)
+
+
+def test_members_that_are_shown_but_not_heard(build: Callable[..., Group]) -> None:
+    group = build(2)
+    for host in group.hosts:
+        nft(group, host, "-f", "-", rules=RULES)
+    group.start()
+    one, other = group.hosts
+    wait_until(lambda: "firewall" in problems(one), 30, f"{one} says that it is isolated")
+    assert other.name in problems(one)
+
+    for host in group.hosts:
+        nft(group, host, "delete", "table", "inet", "firewall")
+    group.wait_one_leader()
+    wait_until(lambda: "firewall" not in problems(one), 10, "the problem is over")
+    group.check()
