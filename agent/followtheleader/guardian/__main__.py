@@ -11,6 +11,7 @@ import sys
 
 from followtheleader.errors import StateError
 from followtheleader.guardian.program import Guardian, Refused
+from followtheleader.guardian.spawn import SpawnFailed
 
 OPTIONS = ("--config", "--instance", "--runtime-dir", "--fd")
 EXIT_USAGE = 2
@@ -31,7 +32,7 @@ def main(argv: list[str]) -> int:
     _settle_in()
     try:
         Guardian(config, instance, runtime_dir, int(given["--fd"])).run()
-    except (StateError, Refused) as fault:
+    except (StateError, Refused, SpawnFailed) as fault:
         sys.stderr.write(f"ftl-guardian[{instance}]: {fault}\n")
         return EXIT_CONFIG
     return 0

@@ -21,18 +21,8 @@ POLICIES = ("step-down", "retry", "ignore")
 READ_TIMEOUT = 20 * SECOND
 
 _SIZE_LIMIT = 1024 * 1024
-_LEFTOVERS = (
-    "~",
-    ".sample",
-    ".bak",
-    ".orig",
-    ".swp",
-    ".tmp",
-    ".dpkg-old",
-    ".dpkg-new",
-    ".dpkg-dist",
-)
-_RPM_LEFTOVERS = (".rpmsave", ".rpmnew", ".rpmorig", ".disabled")
+# The same rules as in followtheleader.config.hook_files, which the guardian must not import.
+_LEFT_OVER = ("~", ".bak", ".sample", ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".rpmsave", ".rpmnew")
 
 Commands = tuple[tuple[str, ...], ...]
 
@@ -109,11 +99,14 @@ def _default_commands(directory: str, event: str) -> Commands:
 
 def _is_leftover(name: str) -> bool:
     """Is it what an editor or a package manager has left behind?"""
-    return name.startswith((".", "#")) or name.endswith((*_LEFTOVERS, *_RPM_LEFTOVERS))
+    return name.startswith(".") or name.endswith(_LEFT_OVER)
 
 
 class Reader:
-    """The child that reads the configuration; ``fds`` are to be polled, then ``read``."""
+    """The child that reads the configuration; ``fds`` are to be polled, then ``read``.
+
+    Raise `spawn.SpawnFailed` if there cannot be one.
+    """
 
     def __init__(self, config: str, instance: str, now: int) -> None:
         module = "followtheleader.config.hooks"

@@ -24,6 +24,7 @@ from followtheleader.guardian import (
     proc,
     record,
     signals,
+    spawn,
 )
 from followtheleader.guardian.client import Client
 from followtheleader.guardian.clock import MS, SECOND
@@ -298,7 +299,10 @@ class Guardian:
         if self._reader is None:
             if self._reread:
                 self._reread = False
-                self._reader = hooks.Reader(self._config, self._instance, now)
+                try:
+                    self._reader = hooks.Reader(self._config, self._instance, now)
+                except spawn.SpawnFailed as fault:
+                    self._voice.log(f"hooks not reloaded, the earlier ones stay: {fault}")
             return
         try:
             found = self._reader.result(now)
