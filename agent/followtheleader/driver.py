@@ -12,6 +12,7 @@ the guardian; or the handlers of a program) is its `Observer`'s business.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import Counter, deque
 from typing import assert_never
@@ -20,7 +21,7 @@ from followtheleader.core import actions as do
 from followtheleader.core import events as ev
 from followtheleader.core.election import Election
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.types import Address, Instant, Owner, Role
+from followtheleader.core.types import NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
 from followtheleader.errors import StateError
 from followtheleader.host import members
@@ -30,10 +31,11 @@ from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PONG, PongBudget, is_ping
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
-from followtheleader.wire import Codec, Rejected, Sender
+from followtheleader.wire import Codec, Fault, Rejected, Sender
 
 REMEMBER_AFTER_SECONDS = 1.0
 MOST_EVENTS_AT_ONCE = 10_000
+DOUBLED_FOR: Span = 3 * NANOSECONDS
 
 
 class Driver:
@@ -54,6 +56,12 @@ class Driver:
         self._last_change = 0
         self._last_owed = 0
         self._started = False
+        # What a later life in this process must be told again.
+        self._stopping = False
+        self._link = ev.LinkChanged(up=True)
+        self._sit_out_until: Instant = 0
+        self._configured: dict[Address, ev.AddressFound] = {}
+        self._doubled_since: Instant | None = None
         self.counters: Counter[str] = Counter()
         self._remembered = members.load(profile.state_dir) if profile.state_dir else None
         self._floors = self._load_floors()
@@ -65,7 +73,18 @@ class Driver:
     # -- one life
 
     def _load_floors(self) -> Floors | None:
-        return Floors.load(self._profile.state_dir) if self._profile.state_dir else None
+        directory = self._profile.state_dir
+        if directory is None:
+            return None
+        floors = Floors.load(directory)
+        damaged = os.path.join(directory, "floor.json.damaged")
+        if self._profile.voters and os.path.exists(damaged):
+            raise StateError(
+                f"{damaged}: what this voter has promised is lost, and it might vote twice; "
+                "wait until the longest lock of the group has passed (1.25 × (lease + "
+                "stop_timeout) of its slowest member), then remove that file and start again"
+            )
+        return floors
 
     def _memory(self) -> Memory:
         """What the disk remembers; the stamp of a clean stop is taken off it at once."""
@@ -145,6 +164,15 @@ class Driver:
 
     def post(self, event: ev.Event) -> None:
         """Hand an event to the election; it is worked on before this returns, or soon."""
+        match event:
+            case ev.StopRequested():
+                self._stopping = True
+            case ev.LinkChanged():
+                self._link = event
+            case ev.StepDownRequested():
+                self._sit_out_until = max(self._sit_out_until, boottime() + event.sit_out)
+            case ev.AddressFound(configured=True):
+                self._configured[event.address] = event
         self._inbox.append(event)
         if not self._working:
             self._work()
@@ -172,6 +200,9 @@ class Driver:
                 self._inbox.appendleft(ev.StoreFailed())
                 if order.required:
                     return  # not one word of what was to be said after it
+            elif isinstance(order, do.Restart):
+                self._restart(order.incarnation)
+                return  # what the old life wanted to say is nobody's word any more
             else:
                 self._perform(order)
 
@@ -196,12 +227,10 @@ class Driver:
             case do.Note():
                 peer = f"{order.peer.id:016x}" if order.peer else None
                 self._observer.on_note(order.kind, order.text, {"peer": peer})
-            case do.Restart():
-                self._restart(order.incarnation)
             case do.Stopped():
                 self._on_stopped(order)
-            case do.Persist():
-                pass  # done by _step, which must know whether it failed
+            case do.Persist() | do.Restart():
+                pass  # done by _step: what follows them depends on them
             case _:
                 assert_never(order)
 
@@ -252,6 +281,8 @@ class Driver:
     def _restart(self, seen: int) -> None:
         """A later life of ours is known: our clock was set back. Begin anew above it."""
         view = self.view()
+        if self._stopping:
+            return
         if view.valid_leader:
             self._observer.on_trouble("identity", "a later incarnation of this node is known")
             return
@@ -267,9 +298,12 @@ class Driver:
         )
         self._change_offset = self._last_change
         self._inbox.clear()
-        for member in view.members:
-            self._inbox.append(ev.AddressFound(member.address))
+        self._inbox.extend(self._configured.values())
+        self._inbox.extend(ev.AddressFound(member.address) for member in view.members)
         self._inbox.append(ev.Started())
+        self._inbox.append(self._link)
+        if self._sit_out_until > boottime():
+            self._inbox.append(ev.StepDownRequested(self._sit_out_until - boottime()))
 
     def _on_stopped(self, order: do.Stopped) -> None:
         if self._floors is not None:
@@ -319,8 +353,26 @@ class Driver:
         decoded = self._codec.decode(data)
         if isinstance(decoded, Rejected):
             self.counters[f"rejected-{decoded.reason}"] += 1
+            if decoded.reason is Fault.OWN and decoded.header is not None:
+                self._on_own_identity(decoded.header.sender, source)
         elif len(self._inbox) < MOST_EVENTS_AT_ONCE:
             self._inbox.append(ev.Received(decoded[0], decoded[1], source))
+
+    def _on_own_identity(self, sender: Owner, source: Address) -> None:
+        """Somebody speaks in our name. For a moment it may be the echo of our own earlier life."""
+        if sender == self.node.owner:
+            return
+        now = boottime()
+        if self._doubled_since is None:
+            self._doubled_since = now
+        if now - self._doubled_since > DOUBLED_FOR:
+            here = f"{self.endpoint.host}:{self.endpoint.port}"
+            self._observer.on_trouble(
+                "identity",
+                f"another node with this node's identity speaks from {source[0]}:{source[1]} "
+                f"(this one listens on {here}): two machines with one machine-id and one name? "
+                "Give one of them another `node`, or a fresh /etc/machine-id",
+            )
 
     def _on_ping(self, source: Address) -> None:
         if self.view().valid_leader and self._pongs.spend(boottime()):

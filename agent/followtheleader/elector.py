@@ -32,6 +32,7 @@ from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
 from followtheleader.driver import Driver
 from followtheleader.errors import FtlError
 from followtheleader.observer import Profile
+from followtheleader.roles_here import is_ours
 
 EVENTS = ("leader", "follower", "reelection", "error")
 HEARTBEAT_MS = 250
@@ -203,6 +204,7 @@ class Elector:
 
     async def _main(self) -> None:
         self._finished = asyncio.Event()
+        asyncio.get_running_loop().set_exception_handler(self._on_exception)
         self._driver = Driver(self._profile, self)
         try:
             await self._driver.start()
@@ -211,6 +213,16 @@ class Elector:
             await self._finished.wait()
         finally:
             await self._driver.close()
+
+    def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A stray exception of a library is logged; a defect of ours ends the election, loudly."""
+        error = context.get("exception")
+        if not isinstance(error, Exception) or not is_ours(error.__traceback__):
+            _log.warning("%s: %r", context.get("message"), error)
+            return
+        _log.error("the election has ended by a defect", exc_info=error)
+        self._inbox.put((self._event("error", reason="defect", error=error), -1))
+        self._finished.set()
 
     def _post_stop(self) -> None:
         if self._driver is not None:
@@ -236,9 +248,19 @@ class Elector:
         reason: str = "",
         error: Exception | None = None,
     ) -> None:
+        self._inbox.put((self._event(kind, term, leader, reason, error), change))
+
+    def _event(
+        self,
+        kind: str,
+        term: int = 0,
+        leader: LeaderInfo | None = None,
+        reason: str = "",
+        error: Exception | None = None,
+    ) -> ElectorEvent:
         view = self._driver.view() if self._driver else None
         address = leader.address[0] if leader and leader.address else ""
-        event = ElectorEvent(
+        return ElectorEvent(
             type=kind,
             service=self.service,
             role=view.role.value if view else Role.CANDIDATE.value,
@@ -249,7 +271,6 @@ class Elector:
             reason=reason,
             error=error,
         )
-        self._inbox.put((event, change))
 
     def on_lease(self, deadline: Instant) -> None:
         """Nothing to do: `is_leader` asks the election itself."""

@@ -62,17 +62,20 @@ class Agenda:
         self.election_at = None
         self._listening_until = self._out.now
 
+    def hear_hint(self, span: Span) -> None:
+        """A leader was heard, though not locked: no election unless it is silent for ``span``."""
+        self._listening_until = self._out.now
+        if self.election_at is not None:
+            self.elect_after(span + self.skew())
+
     def elect_after(self, delay: Span) -> None:
         """Plan a claim, not before every reason to wait has passed."""
         if not self._node.may_lead or self.stopping:
             return
-        now = self._out.now
-        self.election_at = max(
-            now + delay,
-            self.sit_out_until,
-            self.quarantine_until,
-            self._listening_until,
-        )
+        planned = self._out.now + delay
+        earliest = max(self.sit_out_until, self.quarantine_until, self._listening_until)
+        # What ends for several nodes at once must not make them claim at once.
+        self.election_at = planned if planned > earliest else earliest + self.skew()
 
     def elect_after_silence(self) -> None:
         """Plan a claim as a leader fell silent: later, if it may be ourselves who are deaf."""
@@ -85,15 +88,20 @@ class Agenda:
         if self.election_at is not None:
             self.election_at = max(self.election_at, self.sit_out_until)
 
-    def doubt(self, late: Span) -> None:
-        """We were ``late``, so others may seem silent who are not (after Lifeguard)."""
+    def doubt(self, late: Span) -> bool:
+        """We were ``late``, so others may seem silent who are not (after Lifeguard).
+
+        Patience is extended once; return whether it was. Who is late all the time goes on.
+        """
         now, timing = self._out.now, self._node.timing
+        if now < self._doubt_until:
+            return False
         if self.election_at is not None:
             forgiven = min(late, timing.patience)
             self.election_at = max(self.election_at, now + self.skew() + forgiven)
-        if now >= self._doubt_until:
-            self._out.note("late", f"this process ran {late // MS} ms late")
+        self._out.note("late", f"this process ran {late // MS} ms late")
         self._doubt_until = now + DOUBT_FOR * timing.patience
+        return True
 
 
 def _quarantine(node: Node, memory: Memory, now: Instant) -> Span:
@@ -124,12 +132,16 @@ class Disk:
     @property
     def may_vote(self) -> bool:
         """A quorum node that cannot remember neither claims nor votes."""
-        return self.writable or not self._node.quorum or self._out.now >= self._retry_at
+        return not self._node.quorum or self._may_try
+
+    @property
+    def _may_try(self) -> bool:
+        return self.writable or self._out.now >= self._retry_at
 
     def persist(self) -> None:
         """Order what has changed to be written before the next action."""
         wanted = (max(self.used_term, self._acceptor.max_term), self._acceptor.max_lock)
-        if wanted == self._written:
+        if wanted == self._written or not self._may_try:
             return
         self._written = wanted
         self.writable = True

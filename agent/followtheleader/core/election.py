@@ -51,6 +51,7 @@ from followtheleader.core.node import Memory, Node
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.timing import lock_span
 from followtheleader.core.types import (
+    MAX_INCARNATION,
     MAX_TERM,
     NANOSECONDS,
     Instant,
@@ -82,6 +83,7 @@ class Election:
         job_running: bool = False,
     ) -> None:
         self.node = node
+        self._born_at = now
         self._c = Context.create(node, memory, rng, now, job_running=job_running)
         self._proposer = Proposer(self._c)
         self._meeting = Meeting(self._c, self._proposer)
@@ -186,9 +188,9 @@ class Election:
     def _on_woken(self, event: Woken, late: Span) -> None:
         c = self._c
         now = c.out.now
-        if late > self.node.timing.heartbeat:
-            c.agenda.doubt(late)
-            if self._proposer.claim is not None and now >= self._proposer.claim.until:
+        if late > self.node.timing.heartbeat and c.agenda.doubt(late):
+            claim = self._proposer.claim
+            if claim is not None and now >= claim.until:
                 self._proposer.withdraw(c.agenda.skew())
         if _is_due(c.membership.next_deadline(), now):
             c.membership.sweep(now, c.out.actions)
@@ -274,7 +276,8 @@ class Election:
             return
         peer = c.membership.peers.get(header.sender.id)
         if isinstance(message, Hello):
-            self._on_hello(message)
+            if c.nonces.is_fresh(message.echo, c.out.now):
+                self._on_hello(message)
         elif isinstance(message, Release):
             self._on_release(header, message)
         elif peer is not None and peer.owner == header.sender:
@@ -310,9 +313,9 @@ class Election:
 
     def _on_hello(self, hello: Hello) -> None:
         """A peer may have seen a later life of ours: our clock was set back, or we were cloned."""
-        if not self.node.owner.incarnation < hello.seen < MAX_TERM:
+        if not self.node.owner.incarnation < hello.seen < MAX_INCARNATION:
             return
-        if self._c.out.now - self._c.agenda.started_at <= RESTART_WITHIN:
+        if self._c.out.now - self._born_at <= RESTART_WITHIN and not self._c.agenda.stopping:
             self._c.out.add(Restart(hello.seen))
         else:
             self._c.out.note(
@@ -372,10 +375,12 @@ class Election:
 
     def _on_heartbeat(self, peer: Peer, beat: Heartbeat) -> None:
         c = self._c
-        if c.acceptor.has_given_up(peer.owner, beat.term) or c.agenda.silent:
+        if c.agenda.silent:
+            self._on_hint(peer, beat)
             return
         if self._proposer.leading:
-            if not self.node.quorum and self._meeting.must_yield(peer, beat):
+            ghost = self.node.quorum or c.acceptor.has_given_up(peer.owner, beat.term)
+            if not ghost and self._meeting.must_yield(peer, beat):
                 self._proposer.yield_to(_leader_info(peer, beat))
                 self._on_heartbeat(peer, beat)
             return
@@ -409,6 +414,12 @@ class Election:
                 c.out.send(Nack(beat.term, c.acceptor.max_term, contended=True), peer)
             case _:
                 pass
+
+    def _on_hint(self, peer: Peer, beat: Heartbeat) -> None:
+        """In quarantine: follow without a lock, and leave the leader in peace when it ends."""
+        if beat.established:
+            self._c.roles.follow(_leader_info(peer, beat))
+            self._c.agenda.hear_hint(lock_span(beat.lease, beat.stop_timeout))
 
     def _on_locked(self, peer: Peer, beat: Heartbeat, span: Span) -> None:
         c = self._c

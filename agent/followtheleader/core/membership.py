@@ -255,6 +255,7 @@ class Membership:
             peer.window.accept(header.counter)
             self.peers[header.sender.id] = peer
             self._announce(peer, out)
+            self._look_for_namesake(peer, now, out)
         peer.name, peer.witness, peer.compatible = hello.name, hello.witness, compatible
         peer.heard(source, now)
         self._seeds.pop(source, None)
@@ -277,6 +278,25 @@ class Membership:
                     "member-differs",
                     f"{where} has other `voters`: it is neither followed nor counted; "
                     "give every member the same list",
+                    peer.owner,
+                )
+            )
+
+    def _look_for_namesake(self, peer: Peer, now: Instant, out: list[Action]) -> None:
+        """Names tell members apart for people, and voters for everybody."""
+        where = [
+            f"{p.address[0]}:{p.address[1]}"
+            for p in self.peers.values()
+            if p.name == peer.name and (p is peer or now - p.heard_at <= ALIVE_FOR) and not p.left
+        ]
+        if peer.name == self._node.name:
+            where.append("here")
+        if len(where) > 1:
+            out.append(
+                Note(
+                    "name-taken",
+                    f"{len(where)} members are named {peer.name} ({', '.join(where)}): "
+                    "give each its own `node`; as a voter the name counts once",
                     peer.owner,
                 )
             )
@@ -340,7 +360,7 @@ class Membership:
             return
         seed = self._seeds.get(address)
         if seed is None:
-            if len(self._seeds) >= MAX_SEEDS:
+            if len(self._seeds) >= MAX_SEEDS and not configured:
                 return
             self._seeds[address] = Seed(now, configured=configured)
             self._wake_by(now)
@@ -387,7 +407,8 @@ class Membership:
                     self.suggest(address, now, configured=True)
             return
         for address in peer.addresses:
-            out.append(Send(self._hello(now, peer.owner), peer.owner.id, address))
+            # To whoever is there now: another node may have taken the address over.
+            out.append(Send(self._hello(now), ANYBODY, address))
         # One HELLO may be lost: the first pause is short, so that ALIVE_FOR is not missed by it.
         peer.pause = min(peer.pause * 2, KEEPALIVE) if peer.pause else 2 * NANOSECONDS
         peer.hello_at = now + peer.pause

@@ -359,6 +359,9 @@ class Proposer:
         """Go on under a higher term, so that those who have seen ``above`` follow."""
         c, lease = self._c, self._held()
         term = max(above, lease.term, c.disk.used_term, c.acceptor.max_term) + 1
+        if term >= MAX_TERM:
+            c.out.note("terms-exhausted", "a member has used the terms up; remove its floor.json")
+            return
         c.disk.used_term = term
         lease.raise_term(term)
         self._tick()

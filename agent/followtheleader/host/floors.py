@@ -15,7 +15,8 @@ from followtheleader.errors import StateError
 from followtheleader.host import files
 
 _FORMAT = 1
-_LARGEST = 2**63 - 1
+# The election's numbers end at 2**62, and a life begins one above the stored one.
+_LARGEST = 2**62 - 2
 
 
 class Floor(NamedTuple):
