@@ -71,9 +71,10 @@ def elect(name: str | Mapping[str, Any] = "", /, **options: Any) -> Elector:
     if isinstance(name, Mapping):
         given = {**name, **options}
     else:
-        given = {"name": name, **options} if name else options
+        given = {"name": name, **options} if name else dict(options)
     if "maxFailedResponses" in given:
         given["max_failed_responses"] = given.pop("maxFailedResponses")
+    given.setdefault("name", "")
     return Elector(**given)
 
 
@@ -100,9 +101,9 @@ class Elector:
     ) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError(f"name: {name!r}: the election needs a name, such as 'MyServiceName'")
-        if port is not None and not 0 < port < 65536:
+        if port is not None and not (isinstance(port, int) and 0 < port < 65536):
             raise ValueError(f"port: {port!r}: from 1 to 65535, or None to choose a free one")
-        if max_failed_responses < 1:
+        if not isinstance(max_failed_responses, int) or max_failed_responses < 1:
             raise ValueError(f"max_failed_responses: {max_failed_responses!r}: 1 or more")
         self.service = name if type == DEFAULT_TYPE else f"{name}.{type}"
         self._profile = Profile(
@@ -169,6 +170,15 @@ class Elector:
             loop.call_soon_threadsafe(self.on_stopped)
             self._ended.wait(1)
         return ended
+
+    def wait(self) -> None:
+        """Stay until somebody calls `stop`; ^C stops, and is raised again when all is said."""
+        try:
+            while not self._ended.wait(1.0):  # in steps: a signal is seen between them
+                pass
+        except KeyboardInterrupt:
+            self.stop()
+            raise
 
     def __enter__(self) -> Self:
         return self.start()

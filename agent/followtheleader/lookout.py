@@ -152,7 +152,11 @@ class Lookout:
             self._observer.on_relief("carrier")
         else:
             where = ", ".join(names) or "no usable interface"
-            self._observer.on_trouble("carrier", f"no carrier ({where}): this node cannot lead")
+            self._observer.on_trouble(
+                "carrier",
+                f"no carrier ({where}): this node cannot lead; plug it in, "
+                "or name the `interfaces` (or `host`) to use",
+            )
         self._post(LinkChanged(up))
 
     def _on_interfaces_changed(self) -> None:

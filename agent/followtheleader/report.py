@@ -115,18 +115,10 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
         facts["quorum"] = {
             "voters": list(node.voters),
             "needed": view.needed,
-            "support": connected_voters(view, node, now),
+            "support": view.connected,
             "quarantined": view.quarantined,
         }
     return facts
-
-
-def connected_voters(view: View, node: Node, now: Instant) -> int:
-    """How many voters, ourselves included, were heard lately."""
-    names = {m.name for m in view.members if m.voter and _alive(m, now)}
-    if node.votes:
-        names.add(node.name)
-    return len(names)
 
 
 def _alive(member: MemberView, now: Instant) -> bool:
@@ -143,9 +135,8 @@ def status_line(view: View, node: Node, now: Instant) -> str:
         how = "" if view.leader.direct else ", by hearsay"
         return f"{view.role.value} of {view.leader.name}, term {view.leader.term}{how}, {many}"
     if node.quorum:
-        connected = connected_voters(view, node, now)
-        if connected < view.needed:
-            return f"{view.role.value}, no quorum: {connected} of {len(node.voters)}, {many}"
+        if view.connected < view.needed:
+            return f"{view.role.value}, no quorum: {view.connected} of {len(node.voters)}, {many}"
         if view.quarantined:
             return f"{view.role.value}, quarantined after the start, {many}"
     return f"{view.role.value}, no leader, {many}"

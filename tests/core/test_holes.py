@@ -23,30 +23,11 @@ from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Rank, Role
 from sim.habits import Habits
 from sim.host import Spec
-from sim.table import Table
+from sim.table import Table, three
 from sim.world import World
 
 ALL = ("a-b", "a-c", "b-c")
 NEVER_LEAD = {"b": 0, "c": 0}
-
-
-def three(
-    *,
-    quorum: bool,
-    priorities: dict[str, int] | None = None,
-    timings: dict[str, Timing] | None = None,
-) -> Table:
-    """Three nodes on open roads; a leads, because the others sit out at first."""
-    table = Table("a b c", quorum=quorum, priorities=priorities, timings=timings)
-    table.open_road(*ALL)
-    for name in "abc":
-        table.start(name)
-    table.step_down("b", sit_out=1500 * MS)
-    table.step_down("c", sit_out=1500 * MS)
-    table.until_leads("a")
-    table.run_for(600)
-    assert table.leaders() == ["a"]
-    return table
 
 
 def test_1_a_claim_begins_with_new_counters() -> None:

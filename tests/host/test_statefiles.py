@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import re
 import stat
 import subprocess
 import sys
@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from followtheleader.errors import StateError
 from followtheleader.host.statefiles import StateFiles
 
 
@@ -126,25 +125,28 @@ state.publish("follower", {})
 """
 
 
-@pytest.fixture
-def _no_room() -> object:
-    """Every write fails, as on a full disk (Python ignores SIGXFSZ, so EFBIG is what we get)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
-    yield None
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+# In a process of its own: the limit would also stop pytest from writing its report to a file.
+FULL_DISK = """
+import resource, sys
+from followtheleader.errors import StateError
+from followtheleader.host.statefiles import StateFiles
+state = StateFiles(sys.argv[1])
+state.publish("leader", {"term": 1})
+(__import__("pathlib").Path(sys.argv[1]) / "role").unlink()
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+try:
+    state.publish(sys.argv[2], {"term": 2})
+except StateError as error:
+    sys.exit(str(error))
+"""
 
 
 @pytest.mark.parametrize("role", ["leader", "follower"])
-def test_on_a_full_disk_nothing_says_leader(
-    role: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    state = StateFiles(str(tmp_path))
-    state.publish("leader", {"term": 1})
-    (tmp_path / "role").unlink()
-    request.getfixturevalue("_no_room")
-    with pytest.raises(StateError, match=r"/role: cannot be written by uid \d+: .*;"):
-        state.publish(role, {"term": 2})
+def test_on_a_full_disk_nothing_says_leader(role: str, tmp_path: Path) -> None:
+    """Every write fails (Python ignores SIGXFSZ, so EFBIG is what we get)."""
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path), role]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    assert re.search(r"/role: cannot be written by uid \d+: .*;", done.stderr)
     assert contents(tmp_path) == {}
 
 

@@ -24,6 +24,7 @@ from followtheleader.core.election import Election
 from followtheleader.core.events import (
     AddressFound,
     Event,
+    LinkChanged,
     Received,
     Settled,
     Started,
@@ -77,6 +78,12 @@ class Seat:
     disk_fails: bool = False
     keeps_job: bool = False
     """The job does not end before the test says so with `Table.settle`."""
+    late_by: Span = 0
+    """The process is this slow: it is woken so long after its deadline."""
+    voters: tuple[str, ...] | None = None
+    """What its own configuration says (empty: an open group); None: as everybody's."""
+    orders: list[Action] = field(default_factory=list)
+    """Everything that its lives have ordered, in order, whether it could be performed or not."""
     changes: list[ChangeRole] = field(default_factory=list)
     tokens: list[Term] = field(default_factory=list)
     stopped: Stopped | None = None
@@ -140,7 +147,8 @@ class Table:
         seat.stopped = None
         remembered = seat.memory if memory is None else memory
         seat.memory = remembered
-        node = Node(seat.owner, seat.voter_name, seat.priority, seat.timing, self.voters)
+        voters = self.voters if seat.voters is None else seat.voters
+        node = Node(seat.owner, seat.voter_name, seat.priority, seat.timing, voters)
         rng = random.Random(f"{self._seed}/{name}/{incarnation}")
         seat.election = Election(node, remembered, rng, self.now, job_running)
         for other in self.seats.values():
@@ -159,6 +167,10 @@ class Table:
     def step_down(self, name: str, sit_out: Span = 0) -> None:
         """Ask the node to hand over."""
         self._step(self.seats[name], StepDownRequested(sit_out))
+
+    def carrier(self, name: str, *, up: bool) -> None:
+        """Its interfaces have lost their carrier, or have it back."""
+        self._step(self.seats[name], LinkChanged(up))
 
     def settle(self, name: str) -> None:
         """The guardian says that the newest change's job and hooks have ended."""
@@ -202,6 +214,13 @@ class Table:
         source = self.seats[flight.source].address
         self._step(seat, Received(flight.header, flight.message, source))
         return [f.message for f in self.flights[before:] if f.source == flight.target]
+
+    def say(self, source: str, target: str, message: Message) -> list[Message]:
+        """Have ``source`` say what it would not say by itself; return what ``target`` answers."""
+        seat = self.seats[source]
+        seat.counter += 1
+        header = Header(seat.owner, seat.counter, self.seats[target].id, seat.priority)
+        return self.deliver(Flight(source, target, header, message, self.ms))
 
     def repeat(self, flight: Flight) -> list[Message]:
         """Have its sender say the same again, as a new datagram, and deliver that."""
@@ -259,7 +278,8 @@ class Table:
         for order, seat in enumerate(self.seats.values()):
             deadline = seat.election.next_deadline() if seat.election else None
             if deadline is not None:
-                due.append((max(deadline, self.now), self._made + 1 + order, seat.name))
+                at = max(deadline + seat.late_by, self.now)
+                due.append((at, self._made + 1 + order, seat.name))
         if not due or min(due)[0] > end:
             self.now = max(self.now, end)
             self._look()
@@ -316,14 +336,18 @@ class Table:
 
     def _perform(self, seat: Seat, actions: list[Action]) -> None:
         settle: int | None = None
+        failed = False
+        seat.orders += actions
         for action in actions:
             if isinstance(action, Send):
                 self._say(seat, action)
             elif isinstance(action, Persist):
-                if seat.disk_fails:
-                    self._step(seat, StoreFailed())
-                    return
-                seat.memory = Memory(action.floor, action.max_lock)
+                if not seat.disk_fails:
+                    seat.memory = Memory(action.floor, action.max_lock)
+                    continue
+                failed = True
+                if action.required:
+                    break
             elif isinstance(action, ChangeRole):
                 seat.changes.append(action)
                 settle = action.change
@@ -336,6 +360,8 @@ class Table:
             elif isinstance(action, Stopped):
                 seat.stopped = action
                 seat.election = None
+        if failed:
+            self._step(seat, StoreFailed())
         if settle is not None and not seat.keeps_job:
             self._step(seat, Settled(settle))
 
@@ -358,6 +384,26 @@ class Table:
         if travels or greets:
             self._made += 1
             self._travelling.append((self.now + MS, self._made, flight))
+
+
+def three(
+    *,
+    quorum: bool,
+    priorities: dict[str, int] | None = None,
+    timings: dict[str, Timing] | None = None,
+) -> Table:
+    """Three nodes on open roads; a leads, because the others sit out at first."""
+    table = Table("a b c", quorum=quorum, priorities=priorities, timings=timings)
+    table.open_road("a-b", "a-c", "b-c")
+    for name in "abc":
+        table.start(name)
+    table.step_down("b", sit_out=1500 * MS)
+    table.step_down("c", sit_out=1500 * MS)
+    table.until_leads("a")
+    table.run_for(600)
+    if table.leaders() != ["a"]:
+        raise LookupError(f"{table.leaders()} lead, not a")
+    return table
 
 
 def _pairs(roads: tuple[str, ...]) -> list[tuple[str, str]]:

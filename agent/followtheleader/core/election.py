@@ -49,6 +49,7 @@ from followtheleader.core.messages import (
 )
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.proposer import Proposer
+from followtheleader.core.snapshot import take_snapshot
 from followtheleader.core.timing import lock_span
 from followtheleader.core.types import (
     MAX_INCARNATION,
@@ -60,11 +61,10 @@ from followtheleader.core.types import (
     Owner,
     Rank,
     Reason,
-    Role,
     Span,
     Term,
 )
-from followtheleader.core.view import View, member_view
+from followtheleader.core.view import View
 from followtheleader.errors import ensure
 
 RESTART_WITHIN: Span = 60 * NANOSECONDS
@@ -84,6 +84,7 @@ class Election:
     ) -> None:
         self.node = node
         self._born_at = now
+        self._defers = True
         self._c = Context.create(node, memory, rng, now, job_running=job_running)
         self._proposer = Proposer(self._c)
         self._meeting = Meeting(self._c, self._proposer)
@@ -142,31 +143,7 @@ class Election:
 
     def view(self, now: Instant) -> View:
         """Return a snapshot for people, files and the simulator."""
-        c, proposer = self._c, self._proposer
-        lease, leading = proposer.lease, proposer.leading
-        lock = c.acceptor.lock(now)
-        leader, role = c.roles.leader, c.roles.role
-        valid = lease is not None and leading and now < lease.deadline
-        if role is Role.LEADER and not valid:
-            role = Role.FOLLOWER  # the step that will say so has not come yet
-        return View(
-            owner=self.node.owner,
-            role=role,
-            term=lease.term if lease else leader.term if leader else 0,
-            token=lease.token if lease and leading else 0,
-            leader=leader,
-            deadline=lease.deadline if lease and leading else None,
-            valid_leader=valid,
-            leaving=proposer.leaving is not None,
-            owes=c.roles.owes,
-            support=lease.support if lease else 0,
-            needed=self.node.needed,
-            quarantined=self.node.quorum and now < c.agenda.quarantine_until,
-            max_term=c.acceptor.max_term,
-            lock_owner=lock.owner if lock else None,
-            lock_until=lock.until if lock else None,
-            members=tuple(member_view(peer, self.node) for peer in c.membership.peers.values()),
-        )
+        return take_snapshot(self._c, self._proposer, now)
 
     # -- time
 
@@ -207,8 +184,21 @@ class Election:
         pledge = c.acceptor.pledge(c.out.now)
         if pledge is not None and pledge.owner != self.node.owner:
             c.agenda.elect_after(pledge.until - c.out.now + c.agenda.skew())
+        elif self._should_defer():
+            c.agenda.elect_after(self.node.timing.claim_wait + c.agenda.skew())
         else:
             self._proposer.begin_claim(wall_ms)
+
+    def _should_defer(self) -> bool:
+        """Is a better candidate there? It may claim first; but it is waited for only once."""
+        defers, self._defers = self._defers, False
+        expected = self._c.membership.expected(self._c.out.now)
+        return defers and any(
+            peer.priority > self.node.priority
+            and not peer.witness
+            and (not self.node.quorum or peer.name in self.node.voters)
+            for peer in (self._c.membership.peers[node] for node in expected)
+        )
 
     def _on_stop(self) -> None:
         agenda, proposer = self._c.agenda, self._proposer
@@ -236,6 +226,7 @@ class Election:
 
     def _follow(self, leader: LeaderInfo) -> None:
         self._c.agenda.election_at = None
+        self._defers = True
         self._proposer.predecessor = None
         self._c.roles.follow(leader)
 
@@ -259,6 +250,7 @@ class Election:
         if not self._proposer.idle:
             return
         if successor == self.node.owner.id:
+            self._defers = False
             c.agenda.elect_after(0)
         elif successor:
             c.agenda.elect_after(c.node.timing.claim_patience + c.agenda.skew())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from followtheleader.core.membership import Peer
-from followtheleader.core.node import Node
 from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Owner, Role, Term
 
 
@@ -31,6 +29,7 @@ class View:
     its lease has not run out; ``leaving``: it still renews but its job is ending (publicly a
     follower). ``owes``: a job or an on_follower of ours still runs. ``support``: other members that
     acknowledged within A; ``needed``: M. ``lock_owner``, ``lock_until``: what the acceptor holds.
+    ``connected``: voters, this one included, that are known to be there now (quorum groups).
     """
 
     owner: Owner
@@ -48,18 +47,5 @@ class View:
     max_term: Term
     lock_owner: Owner | None
     lock_until: Instant | None
+    connected: int
     members: tuple[MemberView, ...]
-
-
-def member_view(peer: Peer, node: Node) -> MemberView:
-    """Describe ``peer`` as ``node`` sees it."""
-    return MemberView(
-        id=peer.owner.id,
-        owner=peer.owner,
-        name=peer.name,
-        address=peer.address,
-        priority=peer.priority,
-        witness=peer.witness,
-        voter=peer.name in node.voters,
-        heard_at=None if peer.left else peer.heard_at,
-    )

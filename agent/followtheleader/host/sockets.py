@@ -1,7 +1,7 @@
 """The agent's two local sockets: one request line in, one reply line out, then the end.
 
 Promise: whoever connects can neither stop nor slow the agent. Requests are at most 64 KiB, at
-most 64 clients are served at once, one that says or reads nothing for 5 s is cut off, and the
+most 64 clients are served at once, one that does not ask within 1 s or read for 5 s is cut off, the
 handler of a client that has left is cancelled 5 s later. Who may connect is decided by the file's
 mode alone.
 """
@@ -23,6 +23,8 @@ Handler = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 MOST_CLIENTS = 64
 LONGEST_REQUEST = 64 * 1024
 IDLE_SECONDS = 5.0
+REQUEST_SECONDS = 1.0
+"""A client that connects asks at once: who only holds a place must not keep others out for long."""
 _ACCEPT_PAUSE_SECONDS = 0.1
 _BACKLOG = 256
 
@@ -86,7 +88,7 @@ class LocalServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(IDLE_SECONDS):
+            async with asyncio.timeout(REQUEST_SECONDS):
                 line = await _read_request(reader)
             reply = await self._answer(line, reader)
             if reply is not None:

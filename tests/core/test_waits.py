@@ -1,0 +1,334 @@
+"""When a node waits: without a carrier, asked to sit out, in quarantine, late, without a disk.
+
+Each test plays the schedule in which the wait decides, and sees that it ends. Times are
+milliseconds; H = 250, A = S = 1000, T = 800, L = 1000, R = 200, SK = 40.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from followtheleader.core.actions import Persist
+from followtheleader.core.messages import Ack, Heartbeat, Prepare, Promise, Release
+from followtheleader.core.node import Memory
+from followtheleader.core.timing import Timing
+from followtheleader.core.types import MS, Reason, Role
+from sim.table import Table, three
+
+NEVER_LEAD = {"b": 0, "c": 0}
+SKEW = 40
+EITHER_KIND = pytest.mark.parametrize("quorum", [False, True], ids=["open", "quorum"])
+ROADS_OF_A = ("a-b", "a-c")
+
+
+def claims(table: Table, name: str) -> int:
+    """Count the PREPAREs that ``name`` ever sent."""
+    return len(table.said(name, Prepare))
+
+
+# -- without a carrier
+
+
+@EITHER_KIND
+def test_a_leader_without_carrier_hands_over_and_rests(quorum: bool) -> None:
+    """a's cable is pulled, or so it is told; its job takes its time to end. a is a follower at
+    once, renews its lease until the job has ended, and then says so. However long it lasts, and
+    though nobody leads in the end, it does not claim."""
+    table = three(quorum=quorum, priorities={"c": 0})
+    seat = table.seats["a"]
+    seat.keeps_job = True
+    table.carrier("a", up=False)
+    assert seat.changes[-1].role is Role.FOLLOWER
+    assert seat.changes[-1].reason is Reason.FAULT
+    table.run_for(3000)
+    assert table.said("a", Release) == []
+    assert table.leaders() == ["a"], "the lease is renewed while the job ends"
+    before = claims(table, "a")
+    table.settle("a")
+    assert table.said("a", Release)
+    table.until_leads("b")
+    table.crash("b")
+    table.run_for(20_000)
+    assert claims(table, "a") == before
+    assert table.roles("a").count(Role.LEADER) == 1
+
+
+@EITHER_KIND
+def test_a_carrier_that_is_back_means_listening_anew(quorum: bool) -> None:
+    """a's cable is plugged in again, and nobody leads: a first listens for S, as after a start,
+    and then claims."""
+    table = three(quorum=quorum, priorities=NEVER_LEAD)
+    table.carrier("a", up=False)
+    table.run_for(5000)
+    assert table.leaders() == []
+    before = claims(table, "a")
+    table.carrier("a", up=True)
+    table.run_for(999)
+    assert claims(table, "a") == before
+    table.run_for(SKEW + 2)
+    assert claims(table, "a") > before
+    table.until_leads("a")
+
+
+@EITHER_KIND
+def test_a_carrier_that_is_back_finds_the_leader(quorum: bool) -> None:
+    """b leads meanwhile. a hears it while it listens, and follows; b is left in peace."""
+    table = three(quorum=quorum, priorities={"c": 0})
+    table.carrier("a", up=False)
+    table.cut_road(*ROADS_OF_A)
+    table.until_leads("b")
+    table.run_for(3000)
+    table.open_road(*ROADS_OF_A)
+    table.carrier("a", up=True)
+    table.run_for(3000)
+    assert table.leaders() == ["b"]
+    assert table.roles("b").count(Role.LEADER) == 1
+    assert table.roles("a")[-1] is Role.FOLLOWER
+
+
+@EITHER_KIND
+def test_a_follower_without_carrier_does_not_claim(quorum: bool) -> None:
+    """b's cable is pulled, so its leader's lock runs out; that says nothing about the leader. Nor
+    does a carrier that was told of twice change anything."""
+    table = three(quorum=quorum, priorities={"c": 0})
+    table.carrier("b", up=False)
+    table.cut_road("a-b", "b-c")
+    table.run_for(500)
+    table.carrier("b", up=False)
+    table.run_for(15_000)
+    assert claims(table, "b") == 0
+    assert table.leaders() == ["a"]
+    table.crash("a")
+    table.carrier("b", up=True)
+    table.run_for(999)
+    assert claims(table, "b") == 0
+    table.open_road("b-c")
+    table.until_leads("b")
+
+
+@EITHER_KIND
+def test_a_candidate_without_carrier_gives_its_claim_up(quorum: bool) -> None:
+    """The cable is pulled while PREPARE is out: the promises that may come are worth nothing."""
+    table = Table("a b c", quorum=quorum, priorities=NEVER_LEAD)
+    for name in "abc":
+        table.start(name)
+    claim = table.until_said("a", "b", Prepare)
+    table.carrier("a", up=False)
+    assert table.said("a", Release)
+    table.deliver(claim)
+    table.run_for(10_000)
+    assert table.roles("a") == []
+    assert claims(table, "a") == 2, "one claim, to two members"
+
+
+# -- asked to sit out
+
+
+@EITHER_KIND
+def test_who_sits_out_does_so_to_the_end(quorum: bool) -> None:
+    """a hands over for five seconds, b leads and dies, b's lock runs out, and nobody else may lead:
+    a waits until its time is over, and then leads."""
+    table = three(quorum=quorum, priorities={"c": 0})
+    table.step_down("a", sit_out=5000 * MS)
+    until = table.ms + 5000
+    table.until_leads("b")
+    table.run_for(300)
+    table.crash("b")
+    before = claims(table, "a")
+    table.run_to(until - 1)
+    assert table.view("a").lock_owner is None
+    assert claims(table, "a") == before
+    table.run_to(until + SKEW + 1)
+    assert claims(table, "a") > before
+    table.until_leads("a")
+
+
+@EITHER_KIND
+def test_sitting_out_begins_when_the_job_has_ended(quorum: bool) -> None:
+    """a's job takes four of the five seconds to end; only then can somebody else lead, and needs
+    the whole time."""
+    table = three(quorum=quorum, priorities=NEVER_LEAD)
+    table.seats["a"].keeps_job = True
+    table.step_down("a", sit_out=5000 * MS)
+    table.run_for(4000)
+    table.settle("a")
+    until = table.ms + 5000
+    before = claims(table, "a")
+    table.run_to(until - 1)
+    assert claims(table, "a") == before
+    table.run_to(until + SKEW + 1)
+    assert claims(table, "a") > before
+
+
+@EITHER_KIND
+def test_a_follower_that_sits_out_leaves_it_to_others(quorum: bool) -> None:
+    """Its leader dies: b, that was asked to sit out, leaves the claim to c. Another request for a
+    shorter time does not shorten the first."""
+    table = three(quorum=quorum)
+    table.step_down("b", sit_out=9000 * MS)
+    table.step_down("b", sit_out=100 * MS)
+    until = table.ms + 9000
+    table.run_for(2000)
+    table.crash("a")
+    table.until_leads("c")
+    table.crash("c")
+    table.run_to(until - 1)
+    assert claims(table, "b") == 0
+    table.run_to(until + SKEW + 1)
+    assert claims(table, "b") > 0
+
+
+# -- in quarantine
+
+
+def restarted_voter(*, seed: int = 1) -> Table:
+    """a leads with c; b, whose disk knows a lock of 3500 ms, is in the quarantine of its new life
+    and on open roads again."""
+    slow_job = Timing(250 * MS, 3, 2000 * MS)
+    timings = {"a": slow_job, "b": slow_job, "c": slow_job}
+    table = Table("a b c", quorum=True, priorities={"c": 0}, timings=timings, seed=seed)
+    table.open_road("a-b", "a-c", "b-c")
+    for name in "abc":
+        table.start(name)
+    table.step_down("b", sit_out=5000 * MS)
+    table.until_leads("a")
+    table.run_for(600)
+    table.crash("b")
+    table.run_for(37 * seed)
+    table.start("b", incarnation=2)
+    table.seats["b"].changes.clear()
+    return table
+
+
+@pytest.mark.parametrize("seed", range(1, 9))
+def test_a_quarantined_voter_follows_without_a_lock(seed: int) -> None:
+    """b may not vote yet, but it can hear who leads, and says so to the world. It grants nothing;
+    when the quarantine ends it leaves the leader in peace, and supports it from then on."""
+    table = restarted_voter(seed=seed)
+    before = len(table.said("b", Ack)), len(table.said("b", Promise))
+    quarantine_ends = table.ms + 3500
+    while table.ms < quarantine_ends - 1:
+        table.run_for(1)
+        assert table.view("b").lock_owner is None
+    assert table.view("b").quarantined
+    (change,) = table.seats["b"].changes
+    assert (change.role, change.reason) == (Role.FOLLOWER, Reason.FOLLOWING)
+    assert change.leader is not None
+    assert change.leader.owner == table.seats["a"].owner
+    assert (len(table.said("b", Ack)), len(table.said("b", Promise))) == before
+    table.run_for(2000)
+    assert claims(table, "b") == 0
+    assert len(table.seats["b"].changes) == 1
+    assert table.view("b").lock_owner == table.seats["a"].owner
+    assert len(table.said("b", Ack)) > before[0]
+
+
+def test_a_candidates_heartbeat_is_no_hint() -> None:
+    """Who merely asks for support does not lead yet."""
+    table = restarted_voter()
+    table.cut_road("a-b")
+    table.run_for(20)  # b and c greet each other
+    beat = Heartbeat(90, 1, 90, 0, False, 250 * MS, 800 * MS, 0)
+    assert table.say("c", "b", beat) == []
+    assert table.seats["b"].changes == []
+    assert table.view("b").leader is None
+
+
+def test_a_hint_does_not_outlive_its_leader() -> None:
+    """a dies while b still is in quarantine and follows it without a lock. c may not lead: b claims
+    when it has been silent for a lock's time, and leads."""
+    table = restarted_voter()
+    table.run_for(3000)
+    assert table.roles("b") == [Role.FOLLOWER]
+    table.crash("a")
+    died = table.ms
+    table.until_leads("b")
+    assert table.roles("b") == [Role.FOLLOWER, Role.CANDIDATE, Role.LEADER]
+    assert 3000 < table.ms - died < 4500
+
+
+def test_what_was_booted_together_does_not_claim_together() -> None:
+    """The power comes back for a and b in the same instant: their quarantines end together, their
+    elections do not begin together, or both would promise themselves for ever."""
+    for seed in range(1, 9):
+        table = Table("a b", quorum=True, seed=seed, timings={})
+        table.start("a")
+        table.start("b")
+        began = table.ms
+        table.run_for(1000 + SKEW + 1)
+        first = {
+            name: min(
+                f.at for f in table.flights if f.source == name and isinstance(f.message, Prepare)
+            )
+            for name in "ab"
+        }
+        assert all(1000 <= at - began <= 1000 + SKEW for at in first.values())
+        assert first["a"] != first["b"], f"seed {seed}"
+
+
+def test_long_quarantines_that_end_together_do_not_either() -> None:
+    """The same where the quarantine is longer than S and its skew: B = 2000."""
+    slow_job = Timing(250 * MS, 3, 2000 * MS)
+    for seed in range(1, 9):
+        table = Table("a b", quorum=True, seed=seed, timings={"a": slow_job, "b": slow_job})
+        table.start("a")
+        table.start("b")
+        a, b = (table.until_said(*way, Prepare).at for way in (("a", "b"), ("b", "a")))
+        assert min(a, b) >= 3500
+        assert a != b, f"seed {seed}"
+
+
+# -- late, and without a disk
+
+
+@pytest.mark.parametrize("late_ms", [251, 300, 500])
+def test_who_is_always_late_still_leads_alone(late_ms: int) -> None:
+    """Every timer of a fires more than H late, for ever. That makes it doubt itself once, not each
+    time: alone in an open group it leads within a few A."""
+    table = Table("a")
+    table.seats["a"].late_by = late_ms * MS
+    table.start("a")
+    table.run_to(5000)
+    assert Role.LEADER in table.roles("a")
+
+
+def test_doubt_in_oneself_is_extended_once() -> None:
+    """a's timers are punctual but for the one of its election: it came 600 ms late. a forgives the
+    others as much, and claims then."""
+    table = Table("a b", priorities={"b": 0})
+    table.start("a")
+    table.start("b")
+    table.run_to(950)
+    seat = table.seats["a"]
+    seat.late_by = 600 * MS
+    table.run_to(1600)
+    assert claims(table, "a") == 0
+    table.run_to(1700)
+    seat.late_by = 0
+    table.run_to(2150)
+    assert claims(table, "a") == 0
+    table.run_to(2400)
+    assert claims(table, "a") > 0
+
+
+def test_a_failing_disk_is_not_tried_at_every_heartbeat() -> None:
+    """b, of an open group, follows although its disk fails, and acknowledges every heartbeat. It
+    tries its disk every ten seconds, and writes when the disk is well again."""
+    table = three(quorum=False, priorities=NEVER_LEAD)
+    table.crash("b")
+    seat = table.seats["b"]
+    seat.disk_fails = True
+    table.start("b", incarnation=2, memory=Memory())
+    seat.orders.clear()
+    acknowledged = len(table.said("b", Ack))
+    table.run_for(45_000)
+    tries = sum(isinstance(order, Persist) for order in seat.orders)
+    assert 4 <= tries <= 5
+    assert len(table.said("b", Ack)) - acknowledged > 150
+    assert table.leaders() == ["a"]
+    seat.disk_fails = False
+    table.run_for(11_000)
+    assert seat.memory.floor == table.view("a").term
+    tries = sum(isinstance(order, Persist) for order in seat.orders)
+    table.run_for(30_000)
+    assert sum(isinstance(order, Persist) for order in seat.orders) == tries
