@@ -50,7 +50,7 @@ demo: $(RUN_TIME)
 	@$(BIN)/ftl-agent demo
 
 test: $(DEVELOPMENT)
-	$(BIN)/pytest -m "not lab"
+	$(BIN)/pytest -q -m "not lab" -n 4
 
 lab: $(DEVELOPMENT)
 	$(BIN)/pytest -m lab --durations=5
