@@ -290,6 +290,20 @@ def test_a_defeated_leaders_term_may_be_the_last() -> None:
     assert highest_term(table, "a") < MAX_TERM
 
 
+def test_a_candidate_does_not_believe_in_impossible_terms() -> None:
+    """The same member answers a's claim: a goes on claiming under terms of its own."""
+    table = Table("a b c", quorum=True, priorities=NEVER_LEAD)
+    for name in "abc":
+        table.start(name)
+    claim = table.until_said("a", "c", Prepare).message
+    assert isinstance(claim, Prepare)
+    table.say("c", "a", Nack(claim.term, MAX_TERM - 1, contended=False))
+    table.until_said("a", "c", Release)
+    again = table.until_said("a", "c", Prepare).message
+    assert isinstance(again, Prepare)
+    assert again.term == claim.term + 1
+
+
 def test_a_leader_remembers_the_lock_on_itself() -> None:
     """a's own vote counts, so a is a voter that grants itself 3500 ms. That is on its disk before
     its first heartbeat: its next life, configured for quick jobs, is silent for as long, or it

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from followtheleader.core.actions import Persist
-from followtheleader.core.messages import Ack, Heartbeat, Prepare, Promise, Release
+from followtheleader.core.messages import Ack, Heartbeat, Hello, Prepare, Promise, Release
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Reason, Role
@@ -68,6 +68,32 @@ def test_a_carrier_that_is_back_means_listening_anew(quorum: bool) -> None:
     table.run_for(SKEW + 2)
     assert claims(table, "a") > before
     table.until_leads("a")
+
+
+@EITHER_KIND
+def test_a_carrier_that_never_went_means_nothing(quorum: bool) -> None:
+    """Whoever looks after the interfaces says again and again that all is well: that is no reason
+    to listen for ever."""
+    table = Table("a b", quorum=quorum, priorities=NEVER_LEAD)
+    table.open_road("a-b")
+    table.start("a")
+    table.start("b")
+    for _ in range(15):
+        table.run_for(100)
+        table.carrier("a", up=True)
+    assert table.leaders() == ["a"]
+
+
+def test_a_carrier_that_is_back_means_greeting_at_once() -> None:
+    """a has tried b's address for a while, in growing pauses; now it may be reached."""
+    table = Table("a b")
+    table.cut_road("a-b")
+    table.start("a")
+    table.carrier("a", up=False)
+    table.run_for(8000)
+    before = len(table.said("a", Hello))
+    table.carrier("a", up=True)
+    assert len(table.said("a", Hello)) == before + 1
 
 
 @EITHER_KIND
@@ -332,3 +358,51 @@ def test_a_failing_disk_is_not_tried_at_every_heartbeat() -> None:
     tries = sum(isinstance(order, Persist) for order in seat.orders)
     table.run_for(30_000)
     assert sum(isinstance(order, Persist) for order in seat.orders) == tries
+
+
+def test_who_was_away_for_long_is_greeted_when_the_carrier_is_back() -> None:
+    """Nobody heartbeats a member that was silent for ten minutes: it has to ask by itself."""
+    table = three(quorum=False, priorities={"c": 0})
+    table.carrier("a", up=False)
+    table.cut_road("a-b", "a-c")
+    table.until_leads("b")
+    table.run_for(660_000)
+    table.open_road("a-b", "a-c")
+    table.carrier("a", up=True)
+    table.most_leaders = 0
+    table.run_for(15_000)
+    assert (table.leaders(), table.most_leaders) == (["b"], 1)
+
+
+def hinted() -> Table:
+    """A witness-like b that was restarted and follows a by hint, in quarantine."""
+    timing = Timing(250 * MS, 3, 2000 * MS)
+    table = Table(
+        "a b c", quorum=True, priorities={"c": 0, "b": 0}, timings=dict.fromkeys("abc", timing)
+    )
+    table.open_road("a-b", "a-c", "b-c")
+    for name in "abc":
+        table.start(name)
+    table.until_leads("a")
+    table.run_for(600)
+    table.crash("b")
+    table.run_for(50)
+    table.start("b", incarnation=2)
+    table.run_for(1000)
+    assert table.view("b").quarantined
+    assert table.view("b").role is Role.FOLLOWER
+    return table
+
+
+def test_a_hint_ends_for_those_who_may_not_lead_as_well() -> None:
+    table = hinted()
+    table.crash("a")
+    table.run_for(30_000)
+    assert (table.view("b").role, table.view("b").leader) == (Role.CANDIDATE, None)
+
+
+def test_a_hinted_leader_that_resigns_is_gone_at_once() -> None:
+    table = hinted()
+    table.stop("a")
+    table.run_for(200)
+    assert (table.view("b").role, table.view("b").leader) == (Role.CANDIDATE, None)

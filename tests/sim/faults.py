@@ -38,6 +38,7 @@ class Storm:
             ("isolated", 8, self._isolate),
             ("partition", 8, self._partition),
             ("friends swapped", 8, self._swap_friends),
+            ("carrier lost", 8, self._lose_carrier),
             ("paused", 12, self._pause),
             ("frozen", 8, self._freeze),
             ("agent crash", 12, self._crash_agent),
@@ -71,6 +72,7 @@ class Storm:
         for host in world.hosts:
             host.disk.writable = True
             host.thaw()
+            host.set_carrier(up=True)
             if not host.up:
                 host.boot(world.now)
             if host.agent is not None:
@@ -142,6 +144,23 @@ class Storm:
             self._cut(second)
 
         self._undo_later(6 * NANOSECONDS, swap)
+
+    def _lose_carrier(self, host: Host) -> None:
+        """The cable is pulled: nothing comes or goes, and the agent is told so."""
+        if not host.carrier:
+            return
+        network, others = self._world.network, [h.index for h in self._world.hosts if h is not host]
+        pairs = _both_ways(host.index, others)
+        for pair in pairs:
+            network.cut(*pair)
+        host.set_carrier(up=False)
+
+        def plug_in() -> None:
+            for pair in pairs:
+                network.mend(*pair)
+            host.set_carrier(up=True)
+
+        self._undo_later(10 * NANOSECONDS, plug_in)
 
     def _cut(self, pairs: list[tuple[int, int]]) -> None:
         network = self._world.network

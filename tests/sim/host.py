@@ -31,6 +31,7 @@ from followtheleader.core.election import Election
 from followtheleader.core.events import (
     AddressFound,
     Event,
+    LinkChanged,
     Received,
     Settled,
     Started,
@@ -94,6 +95,7 @@ class Host:
         self.codec = Codec(SERVICE, node) if world.wire else None
         self.frozen = False
         self.up = False
+        self.carrier = True
         self.lost_disk = False
         """The disk forgets something that was said (open groups may go on without it)."""
         self.agent: Agent | None = None
@@ -154,7 +156,18 @@ class Host:
         world.invariants.agent_started(self, memory)
         agent = self.agent
         agent.find(world.draw_addresses(self.index))
+        if not self.carrier:
+            agent.hand_in(LinkChanged(False))
         agent.hand_in(Started())
+
+    def set_carrier(self, *, up: bool) -> None:
+        """Pull the cable, or plug it in; who pulls it also cuts the network."""
+        if up == self.carrier:
+            return
+        self.carrier = up
+        self.world.trace(self, "carrier", "up" if up else "lost")
+        if self.agent is not None:
+            self.agent.hand_in(LinkChanged(up))
 
     def kill_agent(self) -> None:
         """SIGKILL to the agent alone; the guardian sees it at once."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
+from followtheleader.core.view import View
 from sim.habits import Habits
 from sim.host import Host, Spec
 from sim.invariants import Invariants
@@ -164,6 +165,9 @@ class World:
                 return f"{host.name} is leaving"
             if host.agent.waits_for_disk:
                 return f"{host.name} waits for its disk"
+            for other in self.hosts:
+                if _knows_later_life(view, other):
+                    return f"{host.name} is about to tell {other.name} of a later life"
             if host is leader:
                 continue
             told: LeaderInfo | None = view.leader
@@ -172,6 +176,15 @@ class World:
             if view.lock_owner != owner or not told.direct:
                 return f"{host.name} is locked on {view.lock_owner}, direct={told.direct}"
         return ""
+
+
+def _knows_later_life(view: View, other: Host) -> bool:
+    """Its clock was set back, and who remembers more than it does will make it begin anew."""
+    owner = other.agent.owner if other.agent is not None else None
+    return owner is not None and any(
+        member.id == owner.id and member.owner.incarnation > owner.incarnation
+        for member in view.members
+    )
 
 
 def seconds(true: int) -> str:

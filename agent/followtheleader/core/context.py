@@ -26,7 +26,8 @@ RETRY_DISK_AFTER: Span = 10 * NANOSECONDS
 class Agenda:
     """When this node may speak, and when it will claim next.
 
-    ``election_at`` None: no claim is planned.
+    ``election_at`` None: no claim is planned. ``hint_until``: how long to believe in a leader that
+    was heard in quarantine, and is not locked.
     """
 
     def __init__(self, node: Node, memory: Memory, rng: random.Random, out: Outbox) -> None:
@@ -39,6 +40,7 @@ class Agenda:
         self.stopping = False
         self.link_up = True
         self.election_at: Instant | None = None
+        self.hint_until: Instant | None = None
         self._doubt_until = out.now
         self._listening_until = out.now
 
@@ -59,12 +61,13 @@ class Agenda:
 
     def hear_leader(self) -> None:
         """A leader was heard: there is no election to plan, and nothing left to listen for."""
-        self.election_at = None
+        self.election_at = self.hint_until = None
         self._listening_until = self._out.now
 
     def hear_hint(self, span: Span) -> None:
         """A leader was heard, though not locked: no election unless it is silent for ``span``."""
         self._listening_until = self._out.now
+        self.hint_until = self._out.now + span
         if self.election_at is not None:
             self.elect_after(span + self.skew())
 

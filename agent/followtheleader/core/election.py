@@ -136,6 +136,7 @@ class Election:
             c.agenda.election_at or FOREVER,
             c.membership.next_deadline() or FOREVER,
             self._meeting.ask_at or FOREVER,
+            c.agenda.hint_until or FOREVER,
             c.acceptor.next_deadline(),
         ]
         soonest = min(times)
@@ -156,6 +157,8 @@ class Election:
             self._on_lock_lost(expired, Reason.EXPIRED)
             # Never in the same callback: what was buffered may renew it.
             c.agenda.elect_after_silence()
+        if _is_due(c.agenda.hint_until, c.out.now):
+            self._lose_leader(Reason.EXPIRED)
 
     def _on_started(self) -> None:
         c = self._c
@@ -234,6 +237,10 @@ class Election:
         # Early heartbeats were sent before everybody could have acknowledged one.
         counted = lock.direct and lock.seq > self.node.timing.forgiven + 1
         self._proposer.electorate = max(lock.rank.support - 1, 0) if counted else None
+        self._lose_leader(reason)
+
+    def _lose_leader(self, reason: Reason) -> None:
+        self._c.agenda.hint_until = None
         if self._proposer.idle and not self._c.agenda.stopping and self._c.roles.leader is not None:
             self._c.roles.lose_leader(reason, self._c.acceptor.max_term)
 
@@ -243,10 +250,15 @@ class Election:
             return  # only we know whether our job has ended
         c = self._c
         freed = c.acceptor.release(owner, term)
-        if freed is None:
+        leader = c.roles.leader
+        hinted = c.agenda.hint_until is not None and leader is not None and leader.owner == owner
+        if freed is not None:
+            self._on_lock_lost(freed, Reason.RELEASED)
+        elif hinted and leader is not None and leader.term <= term:
+            self._lose_leader(Reason.RELEASED)
+        else:
             return
         self._proposer.predecessor = (owner, term)
-        self._on_lock_lost(freed, Reason.RELEASED)
         if not self._proposer.idle:
             return
         if successor == self.node.owner.id:

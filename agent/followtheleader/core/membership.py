@@ -371,9 +371,11 @@ class Membership:
         )
 
     def greet(self, now: Instant, out: list[Action]) -> None:
-        """Send HELLO to every address at once (the start)."""
+        """Send HELLO to everybody at once, and soon again: a start, or a carrier that is back."""
         for seed in self._seeds.values():
-            seed.try_at = now
+            seed.try_at, seed.pause = now, FIRST_PAUSE
+        for peer in self.peers.values():
+            peer.hello_at, peer.pause = now, 0
         self._wake_by(now)
         self.sweep(now, out)
 
