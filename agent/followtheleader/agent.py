@@ -31,6 +31,7 @@ from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Leader
 from followtheleader.driver import Driver
 from followtheleader.errors import ConfigError, InvariantBroken, StateError
 from followtheleader.guardian.link import GuardianLink
+from followtheleader.guardian.orphans import Orphans
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.directories import Directories
 from followtheleader.host.instance import InstanceLock
@@ -45,6 +46,7 @@ from followtheleader.roles_here import (
     own_address,
     profile_of,
     role_link,
+    watchdog_limit,
 )
 from followtheleader.supervision import Supervision
 
@@ -53,7 +55,6 @@ STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
 MINUTE: Span = 60 * NANOSECONDS
-WATCHDOG_AT_LEAST: Span = 2 * NANOSECONDS
 
 
 def run(settings: Settings, directories: Directories) -> int:
@@ -102,9 +103,15 @@ class Agent:
             since_at=boottime(),
         )
         self._failures = HookFailures()
-        self._guardian = Supervision(self._new_link, self._journal, settings.stop_timeout)
+        self._guardian = Supervision(
+            self._new_link,
+            self._journal,
+            stop_timeout=settings.stop_timeout,
+            quorum=bool(settings.voters),
+        )
         self._guardian.on_ready = self._on_guardian_ready
         self._guardian.on_settled = self._on_settled
+        self._guardian.on_expired = self._on_expired
         self._guardian.on_lost = self._on_guardian_lost
         self._ready = False
         self._status_said = ""
@@ -349,8 +356,7 @@ class Agent:
             self._ready = True
             self._status_said = self._status_line()
             self._notify.ready(self._status_said)
-            limit = max(3 * self._driver.node.timing.lock, WATCHDOG_AT_LEAST)
-            self._notify.watchdog_limit(limit)
+            self._notify.watchdog_limit(watchdog_limit(self._driver.node.timing))
 
     def _tell_status(self) -> None:
         line = self._status_line()
@@ -368,8 +374,8 @@ class Agent:
         if self._driver.is_punctual():
             self._notify.watchdog()
         self._tell_status()  # who falls silent makes no event
-        limit = max(3 * self._driver.node.timing.lock, WATCHDOG_AT_LEAST)
-        self._after("watchdog", limit / 4e9, self._beat_watchdog)
+        seconds = watchdog_limit(self._driver.node.timing) / 1e9
+        self._after("watchdog", seconds / 4, self._beat_watchdog)
 
     def _on_reload_signal(self) -> str | None:
         """Read the configuration again; the role stays. Return its faults, or None."""
@@ -391,8 +397,8 @@ class Agent:
         fixed = changed(self._settings, new, reload=False)
         self._guardian.reload()
         if fixed:
-            names = ", ".join(fixed)
-            self._journal.warning("reload", f"{names}: changed, but applied only by a restart")
+            text = f"{', '.join(fixed)}: changed, but applied only by a restart"
+            self._journal.warning("reload", text)
         self._journal.info("reload", "hooks read again")
 
     # -- the guardian
@@ -414,7 +420,7 @@ class Agent:
         self.on_relief("guardian")
         if not owed and not self._is_leader():
             self._driver.post(Settled(self._diary.change))
-        # A guardian that was told to end took the state files away.
+        # A guardian that saw us late or was told to end took the state files away.
         self._publish_later()
 
     def _on_guardian_lost(self, reason: str) -> None:
@@ -431,11 +437,16 @@ class Agent:
             self._driver.post(StepDownRequested(MINUTE))
 
     def _leave_anyway(self) -> None:
-        """Nobody is left who could say that the job has ended: leave without a goodbye."""
-        self._journal.error(
-            "guardian", "no guardian: leaving without handing over; the others wait"
-        )
-        self.finished.set()
+        """Nobody is left to run on_follower: end the job, and leave without a goodbye."""
+        self._journal.error("guardian", "no guardian: ending the job, leaving without handover")
+        left = Orphans(self._settings.instance, self._directories.runtime)
+        self._guardian.end_orphans(left, self.finished.set)
+
+    def _on_expired(self) -> None:
+        """Nothing runs here any more: who leads on would lead without a job."""
+        if self._is_leader():
+            self._driver.post(StepDownRequested(0))
+        self._publish_later()  # the guardian took the state files away
 
     def _on_settled(self, event: str, change: int, ok: bool) -> None:
         if event == Role.FOLLOWER.value:

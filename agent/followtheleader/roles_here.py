@@ -7,6 +7,7 @@ import os
 from types import TracebackType
 
 from followtheleader.config.settings import Settings
+from followtheleader.core.timing import Timing
 from followtheleader.core.types import NANOSECONDS, Span
 from followtheleader.host.directories import Directories
 from followtheleader.host.identity import node_id
@@ -15,6 +16,7 @@ from followtheleader.observer import Profile
 
 CONFIG_DIR = "/etc/ftl"
 DEFAULT_ROLE_FILE = "/run/ftl/role"
+WATCHDOG_AT_LEAST: Span = 2 * NANOSECONDS
 LONGEST_PAUSE: Span = 300 * NANOSECONDS
 BORDERS = ("/followtheleader/net/", "/followtheleader/host/sockets.py")
 
@@ -45,6 +47,11 @@ def own_address(settings: Settings) -> str:
     if settings.host != "0.0.0.0":
         return settings.host
     return next((interface.address for interface in usable(settings.interfaces)), "")
+
+
+def watchdog_limit(timing: Timing) -> Span:
+    """Return how long this agent may be silent before its supervisor ends it."""
+    return max(3 * timing.lock, WATCHDOG_AT_LEAST)
 
 
 def role_link(settings: Settings) -> str | None:

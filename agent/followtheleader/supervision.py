@@ -1,8 +1,9 @@
 """The agent's side of the guardian's life: start it, tell it, start it again when it is lost.
 
 Promise: a new guardian is told where we stand, after it has made good what the lost one owed, and
-nothing that has run to its end is run once more. The agent hears of hooks by log lines and of
-settled changes by ``on_settled(event, change, ok)``.
+nothing that has run to its end is run once more. The agent hears of hooks by log lines, of settled
+changes by ``on_settled(event, change, ok)``, of a job that was ended without its word by
+``on_expired()``.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 
-from followtheleader.core.types import Address, Instant, Span
+from followtheleader.core.types import NANOSECONDS, Address, Instant, Span
+from followtheleader.guardian.job import Ending, Remains
+from followtheleader.guardian.lease import Lease
 from followtheleader.guardian.link import GuardianLink
-from followtheleader.host.clock import wall_ms
+from followtheleader.guardian.orphans import Orphans
+from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.journal import Journal
 
 Facts = dict[str, object]
@@ -22,6 +26,9 @@ Facts = dict[str, object]
 RESPAWN_FIRST_SECONDS = 0.02
 RESPAWN_LAST_SECONDS = 5.0
 UNREADY_PATIENCE_SECONDS = 5.0
+ORPHANS_PATIENCE: Span = 5 * NANOSECONDS
+"""How long to wait after SIGKILL for a job that we must end ourselves."""
+ORPHANS_LOOK_SECONDS = 0.02
 REFUSED = 78
 """The exit status of a guardian that cannot run hooks; it has ended an earlier one's job first."""
 
@@ -33,11 +40,14 @@ class Supervision:
         self,
         new_link: Callable[[Callable[[Facts], None], Callable[[str], None]], GuardianLink],
         journal: Journal,
+        *,
         stop_timeout: Span,
+        quorum: bool,
     ) -> None:
         self._new_link = new_link
         self._journal = journal
         self._stop_timeout = stop_timeout
+        self._quorum = quorum
         self._link = new_link(self._on_message, self._on_lost)
         self._pause = RESPAWN_FIRST_SECONDS
         self._respawn: asyncio.TimerHandle | None = None
@@ -57,6 +67,8 @@ class Supervision:
         self.on_ready: Callable[[bool], None] = _ignore
         """Called with whether an on_follower is yet to run."""
         self.on_settled: Callable[[str, int, bool], None] = _ignore
+        self.on_expired: Callable[[], None] = _ignore
+        """Called when the guardian has ended the job of a tenure that may still go on."""
         self.on_lost: Callable[[str], None] = _ignore
 
     def start(self) -> None:
@@ -67,6 +79,8 @@ class Supervision:
             self._on_lost(f"the guardian cannot be started: {error}")
         else:
             self._link.attach(asyncio.get_running_loop())
+            # Before anything else: until when what a lost guardian has left may be asked politely.
+            self._send_lease()
 
     async def finish(self) -> None:
         """Say goodbye, and wait until the hooks that run have ended."""
@@ -108,14 +122,38 @@ class Supervision:
     def extend(self, deadline: Instant) -> None:
         """The lease was renewed."""
         self._deadline = deadline
-        if self.ready:
-            self._link.send_lease(deadline, self._stop_timeout)
+        self._send_lease()
 
     def deposit(self, datagrams: list[tuple[Address, bytes]]) -> None:
         """Replace the last will."""
         self._will = datagrams
         if self.ready:
             self._link.send_will(datagrams)
+
+    def end_orphans(self, orphans: Orphans, then: Callable[[], None]) -> None:
+        """No guardian can be had: end what the job has left ourselves, then call ``then``.
+
+        Should a guardian come meanwhile it is its business again, and ``then`` is not called.
+        """
+        lease = Lease(self._deadline, self._stop_timeout, self._quorum)
+        kill_at = lease.kill_at(boottime())
+        ending = Ending(Remains((), orphans.has).members, boottime())
+
+        def look() -> None:
+            now = boottime()
+            if self.ready:
+                return
+            ended = ending.step(now, kill_at)
+            if not ended and now < kill_at + ORPHANS_PATIENCE:
+                asyncio.get_running_loop().call_later(ORPHANS_LOOK_SECONDS, look)
+                return
+            if ended:
+                self._journal.warning("orphans", "no guardian: nothing of the job is left running")
+            else:
+                self._journal.error("orphans", "no guardian: the job does not end, and is left")
+            then()
+
+        look()
 
     # -- what it says
 
@@ -163,8 +201,9 @@ class Supervision:
             if isinstance(change, int):
                 self._settle(str(message.get("event")), change, ok=message.get("ok") is True)
         elif kind == "expired":
-            text = "the guardian ended the job: the lease ran out, or it was told to end"
+            text = "the guardian ended the job: the lease ran out for it, or it was told to end"
             self._journal.warning("lease-ended", text)
+            self.on_expired()
         elif kind in ("started", "output", "ended"):
             self._log_hook(str(kind), message)
 
@@ -177,10 +216,12 @@ class Supervision:
         self._done = event != "leader" and (self._done or ours)
         self.on_ready(event == "follower" and not self._done)
         if self._event is newest and not self._done:  # a newer one has been told already
-            if self._deadline is not None:
-                self._link.send_lease(self._deadline, self._stop_timeout)
             self._send_event()
         self._link.send_will(self._will)
+
+    def _send_lease(self) -> None:
+        if self._deadline is not None:
+            self._link.send_lease(self._deadline, self._stop_timeout, self._quorum)
 
     def _send_event(self) -> None:
         if self._event is not None:

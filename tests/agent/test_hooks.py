@@ -84,6 +84,7 @@ def test_default_hooks_are_told_everything(stand: Stand) -> None:
         "FTL_REASON": "elected",
         "FTL_REPLAY": "0",
         "FTL_ROLE": "leader",
+        "FTL_RUNTIME_DIR": str(node.runtime),
         "FTL_SERVICE": "test",
         "FTL_TERM": str(status["term"]),
         "FTL_TOKEN": str(status["token"]),

@@ -2,7 +2,7 @@
 
     small_agent.py CONFIG INSTANCE RUNTIME_DIR
 
-A line of stdin is a JSON object with ``do``: lease (span, stop_timeout: ns from now), renew (the
+A line of stdin is a JSON object with ``do``: lease (span, stop_timeout: ns; quorum), renew (the
 same, and ``every`` ns again, until span 0), event, will, bye, raw (bytes as latin-1), reload, deaf
 (read no more), close, quit. Each message of the guardian is printed with ``at``, the instant
 (CLOCK_BOOTTIME, ns) at which it came.
@@ -34,7 +34,7 @@ class SmallAgent:
             on_message=self.show,
             on_lost=lambda reason: self.show({"m": "lost", "reason": reason}),
         )
-        self.renewal: dict[str, int] = {}
+        self.renewal: dict[str, Any] = {}
         self.renew_at = 0
         self.deaf = False
         self.done = False
@@ -65,8 +65,12 @@ class SmallAgent:
 
     def renew(self) -> None:
         if self.renewal and now() >= self.renew_at:
-            self.link.send_lease(now() + self.renewal["span"], self.renewal["stop_timeout"])
+            self.lease(self.renewal)
             self.renew_at = now() + self.renewal["every"]
+
+    def lease(self, order: dict[str, Any]) -> None:
+        quorum = order.get("quorum", False)
+        self.link.send_lease(now() + order["span"], order["stop_timeout"], quorum)
 
     def take_commands(self) -> None:
         data = os.read(0, 65536)
@@ -78,7 +82,7 @@ class SmallAgent:
     def obey(self, order: dict[str, Any]) -> None:
         match order["do"]:
             case "lease":
-                self.link.send_lease(now() + order["span"], order["stop_timeout"])
+                self.lease(order)
             case "renew":
                 self.renewal = order if order["span"] else {}
                 self.renew_at = 0

@@ -48,7 +48,7 @@ class Stand:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.runtime = folder / "rt"
-        self.runtime.mkdir()
+        self.runtime.mkdir(parents=True)
         self.log = folder / "log"
         self.log.touch()
         self.config = folder / "svc.yaml"
@@ -138,10 +138,15 @@ class Agent:
                 self.read(0.01)
 
     def lead(
-        self, change: int, span: int = 60 * SECOND, stop_timeout: int = 0, term: int | None = None
+        self,
+        change: int,
+        span: int = 60 * SECOND,
+        stop_timeout: int = 0,
+        term: int | None = None,
+        quorum: bool = False,
     ) -> None:
         """Become leader with one lease that lasts ``span``."""
-        self.do(do="lease", span=span, stop_timeout=stop_timeout)
+        self.do(do="lease", span=span, stop_timeout=stop_timeout, quorum=quorum)
         self.event("leader", change, role="leader", old_role="follower", term=term or change)
 
     def follow(self, change: int) -> None:

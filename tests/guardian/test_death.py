@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
@@ -321,3 +322,69 @@ def field(pid: int, name: str) -> str:
         if key == name:
             return value.strip()
     raise AssertionError(name)
+
+
+def test_the_next_guardian_is_no_more_polite_than_the_lease(stand: Stand) -> None:
+    """Both died, and the others have waited long enough."""
+    asked = stand.folder / "asked"
+    # Its output has no reader then: a shell that says "Terminated" would die of that.
+    job = f"exec > /dev/null 2>&1; trap 'touch {asked}' TERM; while :; do sleep 0.01; done"
+    stand.configure(leader=job)
+    agent = stand.start()
+    agent.do(do="renew", span=400 * MS, every=50 * MS, stop_timeout=300 * MS, quorum=True)
+    agent.event("leader", 1, role="leader", term=1)
+    stand.wait_line("begin", "leader")
+    pid = agent.wait("started", change=1)["pid"]
+    agent.signal_guardian(signal.SIGKILL)
+    agent.wait_guardian_gone()
+    died_at = agent.kill()
+    wait_until(lambda: now() > died_at + 750 * MS, "deadline and stop_timeout are over")
+    assert is_alive(pid)
+    second = stand.start()
+    assert second.wait("ready")["replayed"] is True
+    assert not is_alive(pid)
+    assert not asked.exists()
+
+
+def test_the_record_follows_the_lease(stand: Stand) -> None:
+    stand.configure()
+    agent = stand.start()
+    agent.do(do="renew", span=10 * SECOND, every=50 * MS, stop_timeout=3, quorum=True)
+    agent.event("leader", 1, role="leader", term=1)
+    agent.wait("settled", change=1)
+    record = stand.runtime / "guardian" / "record.json"
+    since = now()
+
+    def is_fresh() -> bool:
+        saved = json.loads(record.read_text())
+        assert (saved["stop_timeout"], saved["quorum"], saved["owed"]) == (3, True, True)
+        return bool(saved["deadline"] > since + 10 * SECOND + 200 * MS)
+
+    wait_until(is_fresh, "a renewed deadline is written down", 5)
+
+
+def test_a_damaged_record_hides_no_job(stand: Stand) -> None:
+    """The job is found by what its environment says; another instance's job is left alone."""
+    stand.configure(leader="env -u FTL_EVENT_ID sleep 1000 & sleep 1000")
+    other = Stand(stand.folder / "other")
+    other.configure(leader="sleep 1000")
+    agents = []
+    for each in (stand, other):
+        agent = each.start()
+        agent.lead(1, term=6)
+        each.wait_line("begin", "leader")
+        agent.signal_guardian(signal.SIGKILL)
+        agent.wait_guardian_gone()
+        agent.kill()
+        agents.append(agent)
+    try:
+        assert processes_of(agents[0].guardian)
+        (stand.runtime / "guardian" / "record.json").write_bytes(b"{")
+        second = stand.start()
+        assert second.wait("ready")["replayed"] is True
+        assert processes_of(agents[0].guardian) == []
+        assert processes_of(agents[1].guardian) != []
+        line = stand.wait_line("end", "follower")
+        assert (line.replay, line.term, line.reason) == ("1", "6", "replay")
+    finally:
+        other.close()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
+import resource
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,8 @@ GARBAGE = [
     '{"m":"lease","deadline":NaN,"stop_timeout":0}\n',
     '{"m":"lease","deadline":1e400,"stop_timeout":0}\n',
     '{"m":"lease","deadline":true,"stop_timeout":0}\n',
+    '{"m":"lease","deadline":1,"stop_timeout":0}\n',
+    '{"m":"lease","deadline":1,"stop_timeout":0,"quorum":1}\n',
     '{"m":"event","event":"dance","change":1,"facts":{}}\n',
     '{"m":"event","event":"leader","change":-1,"facts":{}}\n',
     '{"m":"event","event":"leader","change":1,"facts":[]}\n',
@@ -128,6 +133,7 @@ def test_a_directory_that_cannot_be_trusted_is_refused(stand: Stand, how: str) -
 
 
 def test_a_record_that_makes_no_sense(stand: Stand) -> None:
+    """Anything may be owed: on_follower is run to be sure."""
     stand.configure()
     own = stand.runtime / "guardian"
     own.mkdir(mode=0o700)
@@ -135,10 +141,14 @@ def test_a_record_that_makes_no_sense(stand: Stand) -> None:
         (own / "record.json").write_bytes(text.encode("latin-1"))
         (own / "will.json").write_bytes(text.encode("latin-1"))
         agent = stand.start()
-        assert agent.wait("ready")["replayed"] is False
-        assert "record.json" in agent.wait("output", hook="guardian")["line"]
+        assert agent.wait("ready")["replayed"] is True
+        said = [m["line"] for m in agent.all("output", hook="guardian")]
+        assert "record.json makes no sense" in "".join(said)
         agent.do(do="quit")
         agent.wait_guardian_gone()
+    rows = [row.split() for row in stand.log.read_text().splitlines()]  # their term is not known
+    assert {(row[2], *row[-2:]) for row in rows} == {("follower", "1", "replay")}
+    assert len(rows) == 2 * 6
 
 
 def test_an_idle_guardian_uses_no_processor(stand: Stand) -> None:
@@ -171,3 +181,36 @@ def test_an_agent_that_reads_nothing_and_sends_a_lot(stand: Stand) -> None:
     agent.follow(3001)
     stand.wait_line("end", "follower")
     assert os.path.exists(f"/proc/{agent.guardian}")
+
+
+def test_nonsense_before_ready_is_nonsense_still(stand: Stand) -> None:
+    stand.configure()
+    agent = stand.start(wait_ready=False)
+    agent.follow(5)
+    agent.follow(4)
+    agent.follow(6)
+    agent.wait("settled", change=6)
+    said = [m["line"] for m in agent.all("output", hook="guardian")]
+    assert [line for line in said if "change 4 is not newer" in line]
+
+
+def test_an_agent_that_cannot_be_watched_yet(stand: Stand) -> None:
+    """No descriptor is left when it says hello: it is neither dead nor forgotten."""
+    stand.configure()
+    own = stand.runtime / "guardian"
+    own.mkdir(mode=0o700)
+    with (own / "lock").open("w") as earlier:
+        fcntl.flock(earlier, fcntl.LOCK_EX)
+        agent = stand.start(wait_ready=False)
+        status = Path(f"/proc/{agent.guardian}/task/{agent.guardian}/children")
+        wait_until(lambda: bool(status.read_text()), "it has the configuration read")
+        before = resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE)
+        resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE, (8, before[1]))
+    said = agent.wait("output", hook="guardian")["line"]
+    assert "tried again" in said
+    assert not agent.is_guardian_gone()
+    assert agent.all("ready") == []
+    resource.prlimit(agent.guardian, resource.RLIMIT_NOFILE, before)
+    assert agent.wait("ready")["replayed"] is False
+    agent.lead(1)
+    agent.wait("settled", change=1, ok=True)

@@ -40,6 +40,7 @@ def test_a_hook_gets_argv_environment_and_state(stand: Stand) -> None:
     assert {key: names[key] for key in names if key.startswith("FTL_")} == {
         "FTL_EVENT": "leader",
         "FTL_SERVICE": "svc",
+        "FTL_RUNTIME_DIR": str(stand.runtime),
         "FTL_INSTANCE": "svc",
         "FTL_ROLE": "leader",
         "FTL_OLD_ROLE": "candidate",

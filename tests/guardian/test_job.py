@@ -200,3 +200,66 @@ def test_a_job_that_may_not_be_signalled(stand: Stand) -> None:
     os.kill(pid, signal.SIGKILL)
     agent.wait("settled", change=2)
     assert stand.lines()[-1].event == "follower"
+
+
+POLITE = "trap 'touch {asked}; kill $!; exit 0' TERM; sleep 1000 & wait"
+
+
+@pytest.mark.parametrize("how", ["lapse", "stop"])
+def test_a_quorum_without_stop_timeout_is_not_polite(stand: Stand, how: str) -> None:
+    """Others may lead at once, and count on the job's end."""
+    asked = stand.folder / "asked"
+    stand.configure(leader=POLITE.format(asked=asked))
+    agent = stand.start()
+    agent.lead(1, span=SECOND if how == "lapse" else 60 * SECOND, quorum=True)
+    stand.wait_line("begin", "leader")
+    if how == "stop":
+        agent.follow(2)
+    agent.wait("settled", event="follower")
+    assert agent.wait("ended", change=1)["rc"] == -signal.SIGKILL
+    assert not asked.exists()
+
+
+def test_a_job_gets_the_whole_stop_timeout(stand: Stand) -> None:
+    stand.configure(
+        leader="trap 'sleep 2.3; say stopped; exit 0' TERM; while :; do sleep 0.01; done"
+    )
+    agent = stand.start()
+    agent.lead(1, span=SECOND, stop_timeout=10 * SECOND, quorum=True)
+    stand.wait_line("begin", "leader")
+    asked_at = agent.wait("expired")["at"]
+    assert agent.wait("settled", event="follower")["at"] - asked_at > 2 * SECOND
+    assert [line.what for line in stand.lines() if line.event == "leader"] == ["begin", "stopped"]
+
+
+def test_a_reload_at_the_moment_of_a_loss(stand: Stand) -> None:
+    """The reader of the configuration is a child too; it is not of the job."""
+    stand.configure(leader="sleep 1000")
+    agent = stand.start()
+    agent.lead(1)
+    stand.wait_line("begin", "leader")
+    fresh = stand.folder / "fresh"
+    stand.configure(leader="sleep 1000", follower=f"touch {fresh}")
+    stand.hooks["on_follower"] = [[stand.script("on_follower_2", f"touch {fresh}")]]
+    stand.write()
+    agent.do(do="reload")
+    readers: list[str] = []
+
+    def reader_runs() -> bool:
+        children = Path(f"/proc/{agent.guardian}/task/{agent.guardian}/children").read_text()
+        readers[:] = [pid for pid in children.split() if "config.hooks" in command_of(pid)]
+        return bool(readers)
+
+    wait_until(reader_runs, "the configuration is read")
+    os.kill(int(readers[0]), signal.SIGSTOP)
+    agent.follow(2)
+    agent.wait("settled", change=2)
+    os.kill(int(readers[0]), signal.SIGCONT)
+    agent.lead(3)
+    wait_until(lambda: not is_alive(int(readers[0])), "the configuration has been read")
+    agent.wait("started", change=3)
+    agent.follow(4)
+    agent.wait("settled", change=4)
+    hook = agent.wait("ended", change=4, event="follower")["hook"]
+    assert hook.endswith("on_follower_2")
+    assert not [m for m in agent.all("output", hook="guardian") if "not reloaded" in m["line"]]

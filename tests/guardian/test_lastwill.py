@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from followtheleader.guardian import lastwill
+from followtheleader.wire import RELEASE_TYPE
 
 GOOD = bytes([lastwill.MAGIC, 1, lastwill.RELEASE_TYPE]) + b"x" * 157
 
@@ -62,3 +63,7 @@ def test_anything(host: str, port: int, data: bytes) -> None:
         return
     assert socket.getaddrinfo(kept, None, flags=socket.AI_NUMERICHOST)
     assert payload == data
+
+
+def test_the_type_is_the_codecs() -> None:
+    assert lastwill.RELEASE_TYPE == RELEASE_TYPE

@@ -27,7 +27,7 @@ async def converse(stand: Stand) -> None:
     link.start()
     link.attach(asyncio.get_running_loop())
     assert (await inbox.get())["m"] == "ready"
-    link.send_lease(time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * SECOND, 0)
+    link.send_lease(time.clock_gettime_ns(time.CLOCK_BOOTTIME) + 60 * SECOND, 0, False)
     link.send_event("leader", 1, {"role": "leader", "term": 1, "service": "svc"})
     kinds = [(await inbox.get())["m"] for _ in range(4)]
     assert kinds == ["started", "output", "ended", "settled"]

@@ -15,7 +15,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )
-KEYS = ["pid", "deadline", "stop_timeout", "event", "change", "facts", "datagrams"]
+KEYS = ["pid", "deadline", "stop_timeout", "quorum", "event", "change", "facts", "datagrams"]
 KINDS = st.sampled_from(["hello", "lease", "event", "will", "bye"])
 EVENTS = st.sampled_from(messages.EVENTS)
 
@@ -44,9 +44,9 @@ def test_the_five_messages() -> None:
     hello = messages.parse(messages.encode("hello", pid=7))
     assert isinstance(hello, messages.Hello)
     assert hello.pid == 7
-    lease = messages.parse(messages.encode("lease", deadline=10**15, stop_timeout=0))
+    lease = messages.parse(messages.encode("lease", deadline=10**15, stop_timeout=0, quorum=True))
     assert isinstance(lease, messages.LeaseGranted)
-    assert (lease.deadline, lease.stop_timeout) == (10**15, 0)
+    assert (lease.deadline, lease.stop_timeout, lease.quorum) == (10**15, 0, True)
     event = messages.parse(messages.encode("event", event="error", change=3, facts={"a": 1}))
     assert isinstance(event, messages.EventHappened)
     assert (event.event, event.change, event.facts) == ("error", 3, {"a": 1})

@@ -16,6 +16,7 @@ def test_a_command_that_may_not_start() -> None:
     told: list[tuple[str, dict[str, object]]] = []
     runner = Runner(
         "svc",
+        "/run/ftl/svc",
         job.Register(f"{os.getpid()}-", adopts=False),
         Outputs(lambda output, line: None, lambda: True),
         lambda kind, **fields: told.append((kind, fields)),

@@ -21,6 +21,10 @@ BUSY_HOST = 25 * MS
 """Heartbeats closer than this make an ordinarily busy host lapse."""
 
 
+OPEN_GRACE = 2 * SECOND
+"""How long an open group's job is asked to end if there is no ``stop_timeout``."""
+
+
 class Moment(NamedTuple):
     """One entry of the failover timeline: what, how long at most (nanoseconds), and why."""
 
@@ -67,7 +71,7 @@ def timeline(settings: Settings) -> list[Moment]:
         Moment(
             "stop timeout",
             settings.stop_timeout,
-            "then its job has this long to end before it is killed",
+            _stopping(settings),
         ),
         Moment(
             "lock",
@@ -102,6 +106,17 @@ def timeline(settings: Settings) -> list[Moment]:
             )
         )
     return moments
+
+
+def _stopping(settings: Settings) -> str:
+    if settings.stop_timeout:
+        return "then its job has this long to end before it is killed"
+    if settings.voters:
+        return "then its job is killed at once, without being asked to end"
+    return (
+        "the others do not wait for its job, which is asked to end and killed after "
+        f"{format_duration(OPEN_GRACE)}"
+    )
 
 
 def _about_voters(settings: Settings) -> list[str]:
@@ -153,8 +168,8 @@ def _about_timing(settings: Settings) -> list[str]:
         )
     if settings.voters and settings.stop_timeout == 0:
         found.append(
-            "stop_timeout: 0s, the job is killed the moment its lease runs out; write the time "
-            "that it needs to end, such as 2s"
+            "stop_timeout: 0s, the job is killed at once when this node stops leading, also by an "
+            "orderly stop; write the time that it needs to end, such as 2s"
         )
     if settings.voters and settings.stop_timeout >= 60 * SECOND:
         found.append(

@@ -12,11 +12,13 @@ from followtheleader.guardian.channel import Channel
 
 class Client:
     """``died``: its process is gone. ``bye``: it has resigned properly. ``left``: that, and it has
-    closed the connection. ``identity``: (pid, start)."""
+    closed the connection. ``identity``: (pid, start). ``unwatched``: the pid of an agent that has
+    said hello but could not be watched yet."""
 
     def __init__(self, fd: int) -> None:
         self.channel = Channel(fd)
         self.identity: tuple[int, int] | None = None
+        self.unwatched = 0
         self.pidfd = -1
         self.died = False
         self.bye = False
@@ -27,14 +29,25 @@ class Client:
         return self.bye and self.channel.eof
 
     def watch(self, pid: int) -> None:
-        """Be told when this process ends. Raise `messages.BadMessage` if one is watched already."""
-        if self.identity is not None:
+        """Be told when this process ends. Raise `messages.BadMessage` if one is watched already,
+        `proc.Blind` if it cannot be watched now: then `watch_again`."""
+        if self.identity is not None or self.unwatched:
             raise messages.BadMessage("hello: said twice")
+        self.unwatched = pid
+        self.watch_again()
+
+    def watch_again(self) -> None:
+        """Watch who said hello, if that is yet to be done. Raise `proc.Blind`."""
+        if not self.unwatched:
+            return
+        start = proc.start_of(self.unwatched)
         try:
-            self.pidfd = os.pidfd_open(pid)
-        except OSError:
+            self.pidfd = os.pidfd_open(self.unwatched)
+        except ProcessLookupError:
             self.died = True
-        self.identity = pid, proc.start_of(pid)
+        except OSError as error:
+            raise proc.Blind(f"the agent cannot be watched: {error.strerror}") from None
+        self.identity, self.unwatched = (self.unwatched, start), 0
 
     def read(self, now: int, take: Callable[[bytes], None]) -> None:
         """Hand every line that has come to ``take``; then see whether the agent still lives.

@@ -32,11 +32,18 @@ class BadHooks(ValueError):
 
 
 class Hooks:
-    """The hooks of one instance. ``timeout`` in ns; ``on_failure`` is one of `POLICIES`."""
+    """The hooks of one instance. ``timeout`` in ns; ``on_failure`` is one of `POLICIES`; ``text``:
+    what they were read from."""
 
     def __init__(
-        self, commands: dict[str, Commands | None], timeout: int, on_failure: str, default_dir: str
+        self,
+        commands: dict[str, Commands | None],
+        timeout: int,
+        on_failure: str,
+        default_dir: str,
+        text: bytes = b"",
     ) -> None:
+        self.text = text
         self.timeout = timeout
         self.on_failure = on_failure
         self._commands = commands
@@ -67,7 +74,7 @@ def parse(text: bytes) -> Hooks:
     if not isinstance(directory, str):
         raise BadHooks(f"default_dir {directory!r}")
     commands = {event: _argvs(value["commands"].get(event)) for event in EVENTS}
-    return Hooks(commands, timeout, policy, directory)
+    return Hooks(commands, timeout, policy, directory, text)
 
 
 def _argvs(value: object) -> Commands | None:

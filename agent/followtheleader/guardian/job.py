@@ -55,6 +55,10 @@ class Register:
         if len(self._sessions) > _SESSIONS_KEPT:
             del self._sessions[next(iter(self._sessions))]
 
+    def forget(self, sid: int) -> None:
+        """That session has ended: another may get its number."""
+        self._sessions.pop(sid, None)
+
     def owner_of(self, found: proc.Process) -> str | None:
         """The event that the process belongs to, None if nothing tells."""
         marker = proc.marker_of(found.pid)
@@ -107,12 +111,14 @@ class Family:
 
 
 class Remains:
-    """What an earlier guardian's job has left: recorded processes, their sessions and children,
-    and everything that carries the job's marker."""
+    """What an earlier guardian's job has left: recorded processes, those that ``is_marked(pid)``
+    recognizes, and the sessions and children of them all."""
 
-    def __init__(self, event_id: str, recorded: Iterable[tuple[int, int]]) -> None:
-        self._event_id = event_id
+    def __init__(
+        self, recorded: Iterable[tuple[int, int]], is_marked: Callable[[int], bool]
+    ) -> None:
         self._recorded = set(recorded)
+        self._is_marked = is_marked
 
     def members(self) -> list[proc.Process]:
         """The living members; what is found once is remembered."""
@@ -134,7 +140,7 @@ class Remains:
         return found
 
     def _is_known(self, one: proc.Process) -> bool:
-        return one.key in self._recorded or proc.marker_of(one.pid) == self._event_id
+        return one.key in self._recorded or self._is_marked(one.pid)
 
 
 def _ancestors() -> set[int]:
@@ -150,6 +156,8 @@ def _ancestors() -> set[int]:
 
 class Ending:
     """The end of a family: SIGTERM to all of it, a time of grace, then SIGKILL until none is left.
+
+    SIGTERM goes once to everything that is there, and to orphans that are found later.
 
     ``step`` is called whenever a child has ended and at ``next_at``. ``stubborn`` holds a sentence
     for the operator while something does not die.
@@ -187,7 +195,7 @@ class Ending:
         return False
 
     def _ask(self, alive: list[proc.Process]) -> None:
-        fresh = [one for one in alive if one.key not in self._asked]
+        fresh = [one for one in alive if not self._is_asked(one, alive)]
         first = not self._asked
         self._asked.update(one.key for one in fresh)
         if first:
@@ -197,6 +205,17 @@ class Ending:
             return
         for one in fresh:
             proc.send_signal(one, SIGTERM)
+
+    def _is_asked(self, one: proc.Process, alive: list[proc.Process]) -> bool:
+        """Has it, or a living ancestor, been asked? What an ending process starts is its way to
+        end, such as a command that stops a server."""
+        by_pid = {other.pid: other for other in alive}
+        above: proc.Process | None = one
+        for _ in alive:
+            if above is None or above.key in self._asked:
+                break
+            above = by_pid.get(above.ppid)
+        return above is not None and above.key in self._asked
 
     def _kill(self, alive: list[proc.Process], now: int) -> None:
         for pgid in {one.pgid for one in alive}:

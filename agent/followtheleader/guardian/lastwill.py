@@ -98,7 +98,10 @@ class LastWill:
         files.write_atomic(self._directory, FILE, text.encode())
 
     def inherit(self) -> str:
-        """Take over the will on file if its agent is gone. Return what is wrong with it."""
+        """Take over the will on file if its agent is gone. Return what is wrong with it.
+
+        Raise `proc.Blind` if that cannot be seen now.
+        """
         try:
             data = files.read_small(self._directory, FILE)
             if data is None:
@@ -109,6 +112,8 @@ class LastWill:
                 return ""
             self.inherited = check(saved["datagrams"])
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            if isinstance(error, OSError):
+                proc.tell_blind(error, FILE)
             return f"{FILE} is not readable ({error}): not sent"
         return ""
 

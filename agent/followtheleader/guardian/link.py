@@ -107,10 +107,11 @@ class GuardianLink:
 
     # What the agent says.
 
-    def send_lease(self, deadline: int, stop_timeout: int) -> None:
+    def send_lease(self, deadline: int, stop_timeout: int, quorum: bool) -> None:
         """The leader may act until ``deadline`` (ns, BOOTTIME); its job has ``stop_timeout`` (ns)
-        more. Must be sent before the leader event of a tenure, and at each renewal."""
-        self._send("lease", deadline=deadline, stop_timeout=stop_timeout)
+        more, which the others of a ``quorum`` group count on. Must be sent before the leader event
+        of a tenure, and at each renewal."""
+        self._send("lease", deadline=deadline, stop_timeout=stop_timeout, quorum=quorum)
 
     def send_event(self, event: str, change: int, facts: Mapping[str, object]) -> None:
         """Something happened that hooks are run for: leader, follower, reelection or error.

@@ -35,13 +35,17 @@ class Hello:
 
 
 class LeaseGranted:
-    """The leader may act until ``deadline``; its job may take ``stop_timeout`` more to end."""
+    """The leader may act until ``deadline``; its job may take ``stop_timeout`` more to end.
 
-    __slots__ = ("deadline", "stop_timeout")
+    ``quorum``: another may lead right after that, and counts on this job's end.
+    """
 
-    def __init__(self, deadline: int, stop_timeout: int) -> None:
+    __slots__ = ("deadline", "quorum", "stop_timeout")
+
+    def __init__(self, deadline: int, stop_timeout: int, quorum: bool) -> None:
         self.deadline = deadline
         self.stop_timeout = stop_timeout
+        self.quorum = quorum
 
 
 class EventHappened:
@@ -106,6 +110,7 @@ def parse(line: bytes) -> Message:
         return LeaseGranted(
             _integer(fields, "deadline", 0, _INT_LIMIT),
             _integer(fields, "stop_timeout", 0, _STOP_TIMEOUT_LIMIT),
+            _truth(fields, "quorum"),
         )
     if kind == "event":
         return _event(fields)
@@ -131,6 +136,13 @@ def _integer(fields: dict[str, object], key: str, low: int, limit: int) -> int:
     # A bool is an int to Python, not to us.
     if type(value) is not int or not low <= value < limit:
         raise BadMessage(f"{fields['m']}: {key} must be an integer, is {str(value)[:40]!r}")
+    return value
+
+
+def _truth(fields: dict[str, object], key: str) -> bool:
+    value = fields.get(key)
+    if not isinstance(value, bool):
+        raise BadMessage(f"{fields['m']}: {key} must be true or false, is {str(value)[:40]!r}")
     return value
 
 

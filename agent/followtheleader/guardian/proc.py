@@ -119,6 +119,13 @@ def marker_of(pid: int) -> str | None:
     return None
 
 
+def environment_of(pid: int) -> dict[str, str]:
+    """The environment that ``pid`` was started with; empty if it has none or hides it."""
+    entries = _read(f"/proc/{pid}/environ").split(b"\0")
+    pairs = (os.fsdecode(entry).partition("=") for entry in entries if entry)
+    return {name: value for name, _, value in pairs}
+
+
 def has_no_children() -> bool:
     """True if this process has no child at all, not even a zombie: the kernel's own word."""
     try:
@@ -168,7 +175,7 @@ def _read(path: str) -> bytes:
             parts.append(part)
         return b"".join(parts)
     except OSError as error:
-        _tell_blind(error)
+        tell_blind(error, "/proc")
         return b""
     finally:
         if fd >= 0:
@@ -179,10 +186,11 @@ def _listing(path: str) -> list[str]:
     try:
         return os.listdir(path)
     except OSError as error:
-        _tell_blind(error)
+        tell_blind(error, "/proc")
         return []
 
 
-def _tell_blind(error: OSError) -> None:
+def tell_blind(error: OSError, place: str) -> None:
+    """Raise `Blind` if the error is about this process and not about ``place``."""
     if error.errno in _BLINDING:
-        raise Blind(f"/proc cannot be looked at: {error.strerror}") from None
+        raise Blind(f"{place} cannot be looked at: {error.strerror}") from None

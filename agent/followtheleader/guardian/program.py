@@ -14,31 +14,20 @@ import os
 import select
 import signal
 
-from followtheleader.guardian import (
-    clock,
-    files,
-    hooks,
-    job,
-    lastwill,
-    messages,
-    proc,
-    record,
-    signals,
-    spawn,
-)
+from followtheleader.guardian import clock, files, job, lastwill, messages, proc, record, signals
 from followtheleader.guardian.client import Client
 from followtheleader.guardian.clock import MS, SECOND
-from followtheleader.guardian.lease import Lease
+from followtheleader.guardian.custody import Custody
+from followtheleader.guardian.orphans import Orphans
 from followtheleader.guardian.output import Outputs
 from followtheleader.guardian.queue import Item, Queue
 from followtheleader.guardian.runner import Outcome, Runner
+from followtheleader.guardian.source import Source
 from followtheleader.guardian.voice import Voice
 
 # While somebody may lead here, look at the clock this often: poll's own clock stops in suspend.
 WATCH_INTERVAL = 50 * MS
 LOCK_INTERVAL = 10 * MS
-# How often the job's processes are written down while they change.
-CENSUS_INTERVAL = 5 * SECOND
 EARLY_KEPT = 256
 # How long an agent whose connection has ended, or that we leave, may take to end itself.
 PARTING_PATIENCE = 2 * SECOND
@@ -52,7 +41,7 @@ class Guardian:
     """One instance's guardian, on the connection ``fd``. Raise `StateError` for its directory."""
 
     def __init__(self, config: str, instance: str, runtime_dir: str, fd: int) -> None:
-        self._config, self._instance, self._runtime_dir = config, instance, runtime_dir
+        self._runtime_dir = runtime_dir
         self._directory = files.own_directory(runtime_dir)
         self._lock = files.Lock(self._directory)
         self._signals = signals.catch()
@@ -61,19 +50,21 @@ class Guardian:
         self._outputs = Outputs(self._voice.pass_output, self._client.channel.has_room)
         self._event_prefix = record.own_prefix()
         self._events = 0
-        self._register = job.Register(self._event_prefix, job.become_subreaper())
+        register = job.Register(self._event_prefix, job.become_subreaper())
         self._runner = Runner(
-            instance, self._register, self._outputs, self._voice.tell, self._may_start
+            instance, runtime_dir, register, self._outputs, self._voice.tell, self._may_start
         )
         self._queue = Queue()
-        self._lease = Lease()
-        self._record = record.Record(self._directory, os.path.join(runtime_dir, "guardian"))
+        log = self._voice.log
+        self._custody = Custody(
+            record.Record(self._directory, os.path.join(runtime_dir, "guardian")),
+            register,
+            Orphans(instance, runtime_dir),
+            log,
+        )
+        self._lease = self._custody.lease
         self._will = lastwill.LastWill(self._directory)
-        self._reader: hooks.Reader | None = hooks.Reader(config, instance, clock.now())
-        self._hooks: hooks.Hooks | None = None
-        self._reread = False
-        self._bad_hooks = ""
-        self._job: job.Job | None = None
+        self._source = Source(config, instance, self._directory, register, log, clock.now())
         self._leading: Item | None = None  # the last role event, if it was leader
         self._own_loss: Item | None = None  # the loss that we saw before the agent told it
         self._last_change = -1
@@ -83,7 +74,8 @@ class Guardian:
         self._ready = False
         self._unlinked = False
         self._stopping_at: int | None = None
-        self._census_at = 0
+        self._leaves_now = False
+        self._blind = ""
         self._done = False
 
     def run(self) -> None:
@@ -104,7 +96,7 @@ class Guardian:
             poll.register(self._client.channel.fd, select.POLLIN | writing)
         if self._client.pidfd >= 0:
             poll.register(self._client.pidfd, select.POLLIN)
-        for fd in [*self._outputs.readable(now), *(self._reader.fds if self._reader else [])]:
+        for fd in [*self._outputs.readable(now), *self._source.fds]:
             poll.register(fd, select.POLLIN)
         due = self._next_at(now)
         # Rounded up: a wake before the instant would find nothing to do.
@@ -116,12 +108,9 @@ class Guardian:
         due = [self._runner.next_at(), self._outputs.next_at(now), self._queue.next_at(now)]
         if not self._lock.held:
             due.append(now + LOCK_INTERVAL)
-        if self._leading is not None or self._job is not None:
+        if self._leading is not None or self._custody.job is not None or self._blind:
             due += [now + WATCH_INTERVAL, self._lease.deadline if self._leading else None]
-        if self._job is not None and self._job.ending is not None:
-            due.append(self._job.ending.next_at)
-        if self._reader is not None:
-            due.append(self._reader.give_up_at)
+        due += [self._custody.next_at, self._source.next_at()]
         for since in (self._client.eof_at, self._stopping_at):
             if since is not None and since + PARTING_PATIENCE > now:
                 due.append(since + PARTING_PATIENCE)
@@ -133,23 +122,26 @@ class Guardian:
         for fd in fds:
             if fd == self._signals:
                 self._take_signals(now)
-            elif self._reader is not None and fd in self._reader.fds:
-                self._reader.read(fd)
+            elif fd in self._source.fds:
+                self._source.read(fd)
             else:
                 self._outputs.read(fd, now)
         if self._lock.held:
-            self._client.channel.flush()
-            self._client.read(now, self._take_line)
-            if self._client.channel.overlong:
-                self._client.channel.overlong = 0
-                self._voice.log(f"a line of more than {messages.LINE_LIMIT} bytes was dropped")
+            self._read_client(now)
+
+    def _read_client(self, now: int) -> None:
+        self._client.channel.flush()
+        self._client.read(now, self._take_line)
+        if self._client.channel.overlong:
+            self._client.channel.overlong = 0
+            self._voice.log(f"a line of more than {messages.LINE_LIMIT} bytes was dropped")
 
     def _take_signals(self, now: int) -> None:
         numbers = signals.take(self._signals)
         if signal.SIGTERM in numbers and self._stopping_at is None:
             self._stopping_at = now
         if signal.SIGHUP in numbers:
-            self._reread = True
+            self._source.reload()
         if signal.SIGCHLD in numbers:
             self._reap(now)
 
@@ -164,24 +156,34 @@ class Guardian:
                 return
             if pid == self._runner.pid:
                 self._runner.on_exit(status, now)
-            elif self._reader is not None and pid == self._reader.pid:
-                self._reader.status = os.waitstatus_to_exitcode(status)
+            else:
+                self._source.on_exit(pid, os.waitstatus_to_exitcode(status))
 
     def _take_line(self, line: bytes) -> None:
         try:
-            self._take(messages.parse(line), clock.now())
+            message = messages.parse(line)
+        except messages.BadMessage as fault:
+            self._voice.log(f"message dropped: {fault}")
+        else:
+            self._take(message)
+
+    def _take(self, message: messages.Message) -> None:
+        """Obey, or say why not: whatever the agent sends, we go on."""
+        try:
+            self._obey(message, clock.now())
         except messages.BadMessage as fault:
             self._voice.log(f"message dropped: {fault}")
         except lastwill.BadWill as fault:
             self._voice.log(f"last will refused, the earlier one is kept: {fault}")
+        except proc.Blind as fault:
+            self._look_again(fault)
 
-    def _take(self, message: messages.Message, now: int) -> None:
+    def _obey(self, message: messages.Message, now: int) -> None:
         match message:
             case messages.Hello():
                 self._client.watch(message.pid)
             case messages.LeaseGranted():
-                if not self._lease.renew(message.deadline, message.stop_timeout, now):
-                    raise messages.BadMessage(f"lease: deadline {message.deadline} is too far away")
+                self._renew(message, now)
             case messages.EventHappened() if self._ready:
                 self._take_event(message, now)
             case messages.EventHappened():
@@ -191,6 +193,10 @@ class Guardian:
             case messages.Bye():
                 self._client.bye = True
                 self._will.drop()
+
+    def _renew(self, told: messages.LeaseGranted, now: int) -> None:
+        if not self._lease.renew(told.deadline, told.stop_timeout, told.quorum, now):
+            raise messages.BadMessage(f"lease: deadline {told.deadline} is too far away")
 
     def _deposit(self, datagrams: list[lastwill.Datagram]) -> None:
         if self._client.identity is None:
@@ -226,8 +232,12 @@ class Guardian:
             known.absorb(item)
 
     def _take_leader(self, item: Item, now: int) -> None:
-        if self._stopping_at is not None or self._client.bye:
+        if self._client.bye:
             self._settle(item.change, item.event, False)
+            return
+        if self._stopping_at is not None:
+            # Not a failure of its on_leader: the next guardian will be told of it again.
+            self._leaves_now = True
             return
         if self._leading is not None:
             # Not by a correct agent; but no two on_leader without an on_follower between them.
@@ -244,78 +254,78 @@ class Guardian:
     # Act.
 
     def _act(self, now: int) -> None:
-        self._step_job(now)  # before anything else: its time may be up
-        if not self._lock.held and not self._lock.take():
-            self._done = self._stopping_at is not None
-            return
+        self._custody.step(now)  # before anything else: its time may be up
+        if not self._lock.held:
+            if not self._lock.take():
+                self._done = self._stopping_at is not None
+                return
+            self._read_client(now)  # an agent that still leads says until when
         self._prepare(now)
         self._notice_loss(now)
-        self._step_job(now)
+        self._custody.step(now)
         self._run_hooks(now)
         if self._get_ready():
             self._act(now)  # with the events that came before
             return
-        self._take_census(now)
+        self._custody.note(now)
         self._part(now)
 
     def _prepare(self, now: int) -> None:
-        """What comes before serving: the earlier guardian's business, and the hooks."""
-        if not self._inherited:
-            self._inherited = True
-            self._inherit(now)
-        self._take_hooks(now)
-        if self._bad_hooks and not self._is_job_ending():
-            raise Refused(self._bad_hooks)
+        """What comes before serving: the agent, the earlier guardian's business, and the hooks."""
+        try:
+            self._client.watch_again()
+            if not self._inherited:
+                self._inherit(now)
+            self._take_hooks(now)
+        except proc.Blind as fault:
+            self._look_again(fault)
+        else:
+            self._blind = ""
+
+    def _look_again(self, fault: proc.Blind) -> None:
+        """Nothing can be concluded from what could not be seen: later once more."""
+        if self._blind != str(fault):
+            self._blind = str(fault)
+            self._voice.log(f"{fault}; tried again until it can be")
+
+    def _take_hooks(self, now: int) -> None:
+        self._source.step(now)
+        agent = self._client.identity
+        if agent is not None:
+            self._source.keep(agent)
+        if not self._source.refusal:
+            return
+        if agent is not None and self._source.fall_back(agent):
+            return
+        waits = agent is None and not self._client.channel.eof
+        if not waits and not self._custody.is_ending:
+            raise Refused(self._source.refusal)
 
     def _get_ready(self) -> bool:
         """Say that this host's job does not run, once that is so and hooks can run."""
-        busy = self._queue.waiting or self._runner.item or self._job
-        if self._ready or busy or self._client.identity is None or self._hooks is None:
+        busy = self._queue.waiting or self._runner.item or self._custody.job
+        if self._ready or busy or not self._inherited:
+            return False
+        if self._client.identity is None or self._source.hooks is None:
             return False
         self._release()
         self._ready = True
-        self._voice.tell("ready", last=self._record.last, replayed=self._replayed)
+        self._voice.tell("ready", last=self._custody.last, replayed=self._replayed)
         early, self._early = self._early, []
         for message in early:
-            self._take(message, clock.now())
+            self._take(message)
         return True
 
     def _inherit(self, now: int) -> None:
-        for fault in (self._record.load(), self._will.inherit()):
-            if fault:
-                self._voice.log(fault)
-        if not self._record.owed:
-            return
-        known = self._record
-        self._replayed = True
-        self._lease.stop_timeout = known.stop_timeout
-        item = self._loss_of(Item("leader", known.change, known.facts, ""), "replay")
-        item.replay = True
-        self._queue.push(item)
-        self._job = job.Job(job.Remains(known.event_id, known.job))
-        self._job.end(now)
-
-    def _take_hooks(self, now: int) -> None:
-        if self._reader is None:
-            if self._reread:
-                self._reread = False
-                try:
-                    self._reader = hooks.Reader(self._config, self._instance, now)
-                except spawn.SpawnFailed as fault:
-                    self._voice.log(f"hooks not reloaded, the earlier ones stay: {fault}")
-            return
-        try:
-            found = self._reader.result(now)
-        except hooks.BadHooks as fault:
-            self._reader = None
-            if self._hooks is None:
-                self._bad_hooks = str(fault)
-            else:
-                self._voice.log(f"hooks not reloaded, the earlier ones stay: {fault}")
-            return
-        if found is not None:
-            self._hooks = found
-            self._reader = None
+        if fault := self._will.inherit():
+            self._voice.log(fault)
+        lost = self._custody.inherit(now)
+        self._inherited = True
+        if lost is not None:
+            self._replayed = True
+            item = self._loss_of(lost, "replay")
+            item.replay = True
+            self._queue.push(item)
 
     def _notice_loss(self, now: int) -> None:
         client = self._client
@@ -341,7 +351,7 @@ class Guardian:
             return
         self._end_job(now)
         if self._lease.kill_at(now) <= now:
-            self._step_job(now)  # the host slept through the whole lease: first of all, SIGKILL
+            self._custody.step(now)  # its time is up: first of all, SIGKILL
         if not self._client.died:
             self._unlinked = False
         self._unlink_once()
@@ -369,20 +379,7 @@ class Guardian:
     def _end_job(self, now: int) -> None:
         if self._runner.item is not None and self._runner.item.event == "leader":
             self._runner.lose()
-        if self._job is not None:
-            self._job.end(now)
-
-    def _is_job_ending(self) -> bool:
-        return self._job is not None and self._job.ending is not None
-
-    def _step_job(self, now: int) -> None:
-        ending = self._job.ending if self._job else None
-        if ending is None:
-            return
-        if ending.step(now, self._lease.kill_at(ending.began_at)):
-            self._job = None
-        elif ending.stubborn:
-            self._voice.log(ending.stubborn)
+        self._custody.end(now)
 
     def _run_hooks(self, now: int) -> None:
         """Hooks that have ended, and those that come next, until one runs or none is left."""
@@ -394,8 +391,8 @@ class Guardian:
                 return
 
     def _start_next(self, now: int) -> bool:
-        item = self._queue.peek(now)
-        if item is None or self._hooks is None or self._is_job_ending():
+        item, hooks = self._queue.peek(now), self._source.hooks
+        if item is None or hooks is None or self._custody.is_ending:
             return False
         if not (self._ready or item.replay):
             return False
@@ -404,25 +401,15 @@ class Guardian:
         self._queue.start(item)
         if item.event != "follower":
             self._settle_absorbed(item)
-        self._runner.start(item, self._hooks, self._job is not None, now)
-        self._census_at = 0
+        self._runner.start(item, hooks, self._custody.job is not None, now)
+        self._custody.look_again()
         return True
 
     def _begin_job(self, item: Item) -> bool:
         """Everything that must be so before an on_leader starts."""
         if not self._lease.holds(clock.now()):
             return False  # noticed as a loss in the next round
-        known = self._record
-        known.last, known.owed, known.change = "leader", True, item.change
-        known.event_id, known.facts = item.event_id, item.facts
-        known.stop_timeout = self._lease.stop_timeout
-        fault = self._record.save()
-        try:
-            if self._job is None:
-                self._job = job.Job(job.Family(item.event_id, self._register, takes_unknown=True))
-        except proc.Blind as error:
-            fault = fault or str(error)
-        if fault:
+        if fault := self._custody.begin(item):
             self._voice.log(f"on_leader is not started: {fault}")
             self._queue.start(item)
             self._take_outcome(Outcome(item, False))
@@ -435,14 +422,12 @@ class Guardian:
 
     def _take_outcome(self, outcome: Outcome) -> None:
         item = outcome.item
-        self._census_at = 0
+        self._custody.look_again()
         if outcome.again:
             self._queue.put_back(item)
             return
         if item.event == "follower":
-            self._record.last, self._record.owed, self._record.job = "follower", False, []
-            if fault := self._record.save():
-                self._voice.log(fault)
+            self._custody.follower_ended()
         item.finished = True
         self._settle_absorbed(item)
         if not item.replay:
@@ -456,28 +441,16 @@ class Guardian:
     def _settle(self, change: int, event: str, ok: bool) -> None:
         self._voice.tell("settled", change=change, event=event, ok=ok)
 
-    def _take_census(self, now: int) -> None:
-        """Write the job's processes down: the next guardian may have to find them."""
-        if self._job is None or self._job.ending is not None or not self._record.owed:
-            return
-        if now >= self._census_at:
-            self._census_at = now + CENSUS_INTERVAL
-            try:
-                self._record.job = [one.key for one in self._job.members()]
-            except proc.Blind:
-                return  # the marker still leads the next guardian to most of it
-            if fault := self._record.save():
-                self._voice.log(fault)
-
     # Part.
 
     def _part(self, now: int) -> None:
         """Leave when nothing is owed any more and the agent is gone, or will not go."""
         self._release()
-        if self._runner.item is not None or self._queue.waiting or self._job is not None:
+        if self._runner.item is not None or self._queue.waiting or self._custody.job is not None:
             return
         client = self._client
-        if client.died or client.left or (client.channel.eof and client.identity is None):
+        unknown = client.channel.eof and client.identity is None
+        if client.died or client.left or unknown or self._leaves_now:
             self._done = True
         elif self._leading is None:
             waits = (client.eof_at, self._stopping_at)
@@ -488,7 +461,7 @@ class Guardian:
         running = self._runner.item
         if running is not None and running.event in ("leader", "follower"):
             return
-        if self._leading is not None or self._job is not None or self._queue.has_role():
+        if self._leading is not None or self._custody.job is not None or self._queue.has_role():
             return
         fault = ""
         if self._will.inherited:

@@ -21,8 +21,9 @@ class Record:
     """What was applied last, and what is owed.
 
     ``last``: leader, follower or none. ``owed``: a leader's hook has started and no on_follower has
-    ended since. ``event_id``: the marker of that job; ``job``: its known processes (pid, start);
-    ``stop_timeout`` (ns): how long it may take to end.
+    ended since. ``event_id``: the marker of that job; ``job``: its known processes (pid, start).
+    ``deadline`` (ns, BOOTTIME; 0 if unknown), ``stop_timeout`` (ns), ``quorum``: its lease.
+    ``damaged``: what an earlier guardian wrote cannot be known; anything may be owed.
     """
 
     def __init__(self, directory: int, place: str) -> None:
@@ -36,7 +37,10 @@ class Record:
         self.event_id = ""
         self.facts: dict[str, object] = {}
         self.job: list[tuple[int, int]] = []
+        self.deadline = 0
         self.stop_timeout = 0
+        self.quorum = False
+        self.damaged = False
 
     def save(self) -> str:
         """Write it if it has changed. Return what is wrong, for the operator, or nothing."""
@@ -50,7 +54,9 @@ class Record:
                 "event_id": self.event_id,
                 "facts": self.facts,
                 "job": self.job,
+                "deadline": self.deadline,
                 "stop_timeout": self.stop_timeout,
+                "quorum": self.quorum,
             }
         ).encode()
         if data != self._written:
@@ -62,15 +68,23 @@ class Record:
         return ""
 
     def load(self) -> str:
-        """Take over what the earlier guardian wrote. Return what is wrong with it, or nothing."""
+        """Take over what the earlier guardian wrote. Return what is wrong with it, or nothing.
+
+        Raise `proc.Blind` if it cannot be read for want of a descriptor: this says nothing of it.
+        """
         try:
             data = files.read_small(self._directory, FILE)
             if data is None:
                 return ""
             self._take(json.loads(data))
         except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-            self.owed = False
-            return f"{self._place} makes no sense ({error}): if on_follower is owed, it is not run"
+            if isinstance(error, OSError):
+                proc.tell_blind(error, self._place)
+            self.damaged = True
+            return (
+                f"{self._place} makes no sense ({error!r}): what an on_leader of this instance has "
+                "left running is looked for and ended, and on_follower is run"
+            )
         return ""
 
     def _take(self, saved: dict[str, object]) -> None:
@@ -79,12 +93,19 @@ class Record:
             raise ValueError(f"last {last!r}, change {change!r}")
         if not isinstance(facts, dict) or not isinstance(event_id, str):
             raise ValueError("facts or event_id")
-        self.last, self.change, self.event_id, self.facts = str(last), change, event_id, facts
-        self.owed = saved["owed"] is True
-        # After a boot the same pids are other processes.
+        owed, quorum = saved["owed"], saved["quorum"]
+        if not isinstance(owed, bool) or not isinstance(quorum, bool):
+            raise ValueError(f"owed {owed!r}, quorum {quorum!r}")
+        job, deadline, stop_timeout = (
+            _keys(saved["job"]),
+            int(str(saved["deadline"])),
+            int(str(saved["stop_timeout"])),
+        )
+        # After a boot the same pids are other processes, and the clock has begun anew.
         same_boot = saved["boot"] == self._boot
-        self.job = _keys(saved["job"]) if same_boot else []
-        self.stop_timeout = int(str(saved["stop_timeout"]))
+        self.job, self.deadline = (job, deadline) if same_boot else ([], 0)
+        self.stop_timeout, self.quorum, self.owed = stop_timeout, quorum, owed
+        self.last, self.change, self.event_id, self.facts = str(last), change, event_id, facts
 
 
 def _keys(value: object) -> list[tuple[int, int]]:

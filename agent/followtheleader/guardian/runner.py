@@ -18,6 +18,7 @@ from collections.abc import Callable
 from followtheleader.guardian import job, proc, spawn
 from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.hooks import Commands, Hooks
+from followtheleader.guardian.orphans import RUNTIME_DIR
 from followtheleader.guardian.output import Output, Outputs
 from followtheleader.guardian.queue import Item
 
@@ -68,6 +69,7 @@ class Runner:
     def __init__(
         self,
         instance: str,
+        runtime_dir: str,
         register: job.Register,
         outputs: Outputs,
         tell: Tell,
@@ -75,6 +77,7 @@ class Runner:
     ) -> None:
         self.item: Item | None = None
         self._instance = instance
+        self._runtime_dir = os.path.realpath(runtime_dir)
         self._register = register
         self._outputs = outputs
         self._tell = tell
@@ -212,7 +215,8 @@ class Runner:
             if refusal := self._may_start(item):
                 raise spawn.SpawnFailed(refusal)
             family = job.Family(item.event_id, self._register, self._takes_unknown)
-            pid, readers = spawn.spawn(argv, environment(item, self._instance), _state_line(item))
+            env = environment(item, self._instance, self._runtime_dir)
+            pid, readers = spawn.spawn(argv, env, _state_line(item))
         except (spawn.SpawnFailed, proc.Blind) as failure:
             self._tell_end(item, name, None, 0, "spawn", str(failure))
             self._after_command(item, False, now)
@@ -224,7 +228,7 @@ class Runner:
         self._tell("started", change=item.change, event=item.event, hook=name, pid=pid)
 
 
-def environment(item: Item, instance: str) -> dict[bytes, bytes]:
+def environment(item: Item, instance: str, runtime_dir: str) -> dict[bytes, bytes]:
     """What a hook of ``item`` finds in its environment."""
     fields = {f"FTL_{key.upper()}": _text_of(item, key) for key in _FACTS}
     fields["FTL_EVENT"] = item.event
@@ -234,6 +238,7 @@ def environment(item: Item, instance: str) -> dict[bytes, bytes]:
     fields["FTL_EVENT_ID"] = item.event_id
     fields["FTL_REPLAY"] = "1" if item.replay else "0"
     env = spawn.clean_environment()
+    env[RUNTIME_DIR.encode()] = os.fsencode(runtime_dir)
     env.update({key.encode(): value.encode("utf-8", "replace") for key, value in fields.items()})
     return env
 

@@ -1,0 +1,150 @@
+"""The leader's job in the guardian's keeping: begun, written down, ended.
+
+Promise: before a job begins it is on record that an on_follower is owed for it; once its end has
+begun, SIGKILL comes when the lease says (`lease.kill_at`), and ``job`` is None only when nothing of
+it is left. The record is kept fresh, so that the next guardian neither loses the job nor grants it
+more time than the others wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from followtheleader.guardian import job, proc
+from followtheleader.guardian.clock import MS, SECOND
+from followtheleader.guardian.lease import Lease
+from followtheleader.guardian.orphans import Orphans
+from followtheleader.guardian.queue import Item
+from followtheleader.guardian.record import Record
+
+# How often the job's processes are written down while they change, and a renewed lease.
+CENSUS_INTERVAL = 5 * SECOND
+LEASE_INTERVAL = 250 * MS
+
+
+class Custody:
+    """``lease``: what the agent has granted. ``job``: what runs of it or must end, None if nothing.
+    ``log`` is for the operator."""
+
+    def __init__(
+        self,
+        record: Record,
+        register: job.Register,
+        orphans: Orphans,
+        log: Callable[[str], None],
+    ) -> None:
+        self.lease = Lease()
+        self.job: job.Job | None = None
+        self._record = record
+        self._register = register
+        self._orphans = orphans
+        self._log = log
+        # Of a job that an earlier guardian has left; while an agent grants one, that one counts.
+        self._old_lease: Lease | None = None
+        self._census_at = 0
+        self._save_at = 0
+
+    @property
+    def is_ending(self) -> bool:
+        """Has the job's end begun, and is not over?"""
+        return self.job is not None and self.job.ending is not None
+
+    @property
+    def next_at(self) -> int | None:
+        """When `step` has something to do without any news."""
+        return self.job.ending.next_at if self.job is not None and self.job.ending else None
+
+    @property
+    def last(self) -> str:
+        """What was applied last here: leader, follower or none."""
+        return self._record.last
+
+    def inherit(self, now: int) -> Item | None:
+        """Begin to end what an earlier guardian has left; the leader event of that job, if an
+        on_follower is owed for it. Raise `proc.Blind`: nothing is known yet, ask again."""
+        known = self._record
+        fault = known.load()
+        if known.damaged:
+            # Nothing tells how long the others wait for it.
+            known.facts, known.owed = self._orphans.facts(), True
+            self._old_lease = Lease(0, 0, quorum=True)
+            self.job = job.Job(job.Remains((), self._orphans.has))
+        elif known.owed:
+            self._old_lease = Lease(known.deadline or None, known.stop_timeout, known.quorum)
+            self.job = job.Job(
+                job.Remains(known.job, lambda pid: proc.marker_of(pid) == known.event_id)
+            )
+        if fault:
+            self._log(fault)
+        if self.job is None:
+            return None
+        self.job.end(now)
+        return Item("leader", known.change, known.facts, "")
+
+    def begin(self, item: Item) -> str:
+        """The on_leader of ``item`` is about to start. Return why it must not, or nothing."""
+        known, lease = self._record, self.lease
+        known.last, known.owed, known.change = "leader", True, item.change
+        known.event_id, known.facts = item.event_id, item.facts
+        known.deadline, known.stop_timeout = lease.deadline or 0, lease.stop_timeout
+        known.quorum = lease.quorum
+        if fault := known.save():
+            return fault
+        try:
+            if self.job is None:
+                self.job = job.Job(job.Family(item.event_id, self._register, takes_unknown=True))
+        except proc.Blind as error:
+            return str(error)
+        return ""
+
+    def end(self, now: int) -> None:
+        """The job's end begins."""
+        if self.job is not None:
+            self.job.end(now)
+
+    def step(self, now: int) -> None:
+        """Go on with the job's end, if it has begun."""
+        ending = self.job.ending if self.job is not None else None
+        if ending is None:
+            return
+        granted = self.lease.deadline is not None or self._old_lease is None
+        lease = self.lease if granted else self._old_lease
+        if lease is not None and ending.step(now, lease.kill_at(ending.began_at)):
+            self.job = self._old_lease = None
+        elif ending.stubborn:
+            self._log(ending.stubborn)
+
+    def follower_ended(self) -> None:
+        """The on_follower that was owed has ended."""
+        known = self._record
+        known.last, known.owed, known.job = "follower", False, []
+        if fault := known.save():
+            self._log(fault)
+
+    def look_again(self) -> None:
+        """The job's processes may have changed."""
+        self._census_at = 0
+
+    def note(self, now: int) -> None:
+        """Write down what the next guardian must know: the job's processes, and its lease."""
+        known, lease = self._record, self.lease
+        if not known.owed or now < self._save_at:
+            return
+        changed = self._census(now)
+        if lease.deadline is not None and lease.deadline >= known.deadline + LEASE_INTERVAL:
+            known.deadline, known.stop_timeout = lease.deadline, lease.stop_timeout
+            known.quorum = lease.quorum
+            changed = True
+        if changed and (fault := known.save()):
+            self._save_at = now + CENSUS_INTERVAL
+            self._log(fault)
+
+    def _census(self, now: int) -> bool:
+        if self.job is None or self.job.ending is not None or now < self._census_at:
+            return False
+        self._census_at = now + CENSUS_INTERVAL
+        try:
+            self._record.job = [one.key for one in self.job.members()]
+        except proc.Blind:
+            return False  # the marker still leads the next guardian to most of it
+        return True

@@ -1,0 +1,124 @@
+"""Where the hooks come from: the configuration, read again when told to.
+
+The last good hooks are kept in RT/guardian/hooks.json (0600). If the configuration is broken when a
+guardian is started anew, its agent goes on with the hooks that it had; an agent that starts with a
+broken configuration has none.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from followtheleader.guardian import files, hooks, proc, spawn
+from followtheleader.guardian.job import Register
+
+FILE = "hooks.json"
+
+
+class Source:
+    """``hooks``: those that count now. ``refusal``: why there are none. ``fds`` are to be polled,
+    then `read`."""
+
+    def __init__(
+        self,
+        config: str,
+        instance: str,
+        directory: int,
+        register: Register,
+        log: Callable[[str], None],
+        now: int,
+    ) -> None:
+        """Begin to read. Raise `spawn.SpawnFailed` if the reader cannot be started."""
+        self.hooks: hooks.Hooks | None = None
+        self.refusal = ""
+        self._config, self._instance = config, instance
+        self._directory = directory
+        self._register = register
+        self._log = log
+        self._reread = False
+        self._unkept: bytes | None = None
+        self._reader: hooks.Reader | None = None
+        self._start_reader(now)
+
+    @property
+    def fds(self) -> list[int]:
+        """What the reader writes to."""
+        return self._reader.fds if self._reader is not None else []
+
+    def next_at(self) -> int | None:
+        """When the reader has had enough time."""
+        return self._reader.give_up_at if self._reader is not None else None
+
+    def reload(self) -> None:
+        """Read again, as soon as the present reader has ended."""
+        self._reread = True
+
+    def read(self, fd: int) -> None:
+        """Take what has come."""
+        if self._reader is not None:
+            self._reader.read(fd)
+
+    def on_exit(self, pid: int, status: int) -> None:
+        """A child has ended (exit code)."""
+        if self._reader is not None and pid == self._reader.pid:
+            self._reader.status = status
+            self._register.forget(pid)
+
+    def step(self, now: int) -> None:
+        """Do what is due; sets ``hooks`` or ``refusal``."""
+        if self._reader is None:
+            if self._reread:
+                self._reread = False
+                try:
+                    self._start_reader(now)
+                except spawn.SpawnFailed as fault:
+                    self._log(f"hooks not reloaded, the earlier ones stay: {fault}")
+            return
+        try:
+            found = self._reader.result(now)
+        except hooks.BadHooks as fault:
+            self._reader = None
+            if self.hooks is None:
+                self.refusal = str(fault)
+            else:
+                self._log(f"hooks not reloaded, the earlier ones stay: {fault}")
+            return
+        if found is not None:
+            self.hooks, self._unkept = found, found.text
+            self._reader = None
+
+    def keep(self, agent: tuple[int, int]) -> None:
+        """Write the hooks down for the next guardian of this agent (pid, start)."""
+        if self._unkept is None:
+            return
+        text, self._unkept = self._unkept, None
+        saved = {"agent": agent, "hooks": json.loads(text)}
+        try:
+            files.write_atomic(self._directory, FILE, json.dumps(saved).encode())
+        except OSError as error:
+            self._log(f"{FILE}: hooks not kept for the next guardian: {error.strerror}")
+
+    def fall_back(self, agent: tuple[int, int]) -> bool:
+        """Use what an earlier guardian of this same living agent kept; False if there is none.
+
+        Raise `proc.Blind` if it cannot be read for want of a descriptor.
+        """
+        try:
+            data = files.read_small(self._directory, FILE)
+            saved = json.loads(data or b"{}")
+            if tuple(saved["agent"]) != agent:
+                return False
+            self.hooks = hooks.parse(json.dumps(saved["hooks"]).encode())
+        except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+            if isinstance(error, OSError):
+                proc.tell_blind(error, FILE)
+            return False
+        self._log(f"the hooks of before stay, until the configuration is mended: {self.refusal}")
+        self.refusal = ""
+        return True
+
+    def _start_reader(self, now: int) -> None:
+        self._reader = hooks.Reader(self._config, self._instance, now)
+        # A child of ours like a hook, but never of the job: it must outlive a loss of the role.
+        self._register.add(self._reader.pid, "configuration")
