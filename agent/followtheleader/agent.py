@@ -62,7 +62,7 @@ def run(settings: Settings, directories: Directories) -> int:
 
     Raises `StateError`, `InstanceRunning` or `AddressError` if it cannot begin.
     """
-    lock = InstanceLock.acquire(directories.runtime)
+    lock = InstanceLock.acquire(directories.runtime, directories.state)
     try:
         return asyncio.run(_main(settings, directories))
     finally:

@@ -20,11 +20,14 @@ from followtheleader.guardian.link import GuardianLink
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.journal import Journal
+from followtheleader.pulse import Pulse
 
 Facts = dict[str, object]
 
 RESPAWN_FIRST_SECONDS = 0.02
 RESPAWN_LAST_SECONDS = 5.0
+LASTING: Span = 30 * NANOSECONDS
+"""A guardian that worked this long did not die of its hooks: the next one comes at once."""
 UNREADY_PATIENCE_SECONDS = 5.0
 ORPHANS_PATIENCE: Span = 5 * NANOSECONDS
 """How long to wait after SIGKILL for a job that we must end ourselves."""
@@ -50,6 +53,8 @@ class Supervision:
         self._quorum = quorum
         self._link = new_link(self._on_message, self._on_lost)
         self._pause = RESPAWN_FIRST_SECONDS
+        self._pulse = Pulse(self._must_answer, self._ask, self._on_silence)
+        self._ready_at: Instant = 0
         self._respawn: asyncio.TimerHandle | None = None
         self._former: list[GuardianLink] = []
         self._end = ""  # how one ended that was never ready
@@ -85,6 +90,7 @@ class Supervision:
     async def finish(self) -> None:
         """Say goodbye, and wait until the hooks that run have ended."""
         self._closing = True
+        self._pulse.stop()
         if self._respawn is not None:
             self._respawn.cancel()
         self._link.send_bye()
@@ -161,6 +167,9 @@ class Supervision:
         worked, self.ready = self.ready, False
         if self._closing:
             return
+        self._pulse.stop()
+        if worked and boottime() - self._ready_at > LASTING:
+            self._pause = RESPAWN_FIRST_SECONDS
         self._end = "" if worked else reason
         if worked:
             self.on_lost(reason)
@@ -204,12 +213,25 @@ class Supervision:
             text = "the guardian ended the job: the lease ran out for it, or it was told to end"
             self._journal.warning("lease-ended", text)
             self.on_expired()
+        elif kind == "pong":
+            self._pulse.answered()
         elif kind in ("started", "output", "ended"):
             self._log_hook(str(kind), message)
 
+    def _must_answer(self) -> bool:
+        """May a job run, or is a hook owed? Otherwise nobody need be woken for a guardian."""
+        return self.ready and (self._job_possible or not self._done)
+
+    def _ask(self) -> None:
+        self._link.send_ping()
+
+    def _on_silence(self) -> None:
+        self._journal.error("guardian-hangs", "the guardian does not answer: replacing it")
+        self._link.kill()
+
     def _on_ready(self, *, replayed: bool) -> None:
         self.ready = True
-        self._pause = RESPAWN_FIRST_SECONDS
+        self._ready_at = boottime()
         ours, self._job_possible = replayed and self._job_possible, False
         newest = self._event
         event = newest[0] if newest else None
@@ -227,6 +249,7 @@ class Supervision:
         if self._event is not None:
             self._job_possible = self._job_possible or self._event[0] == "leader"
             self._link.send_event(*self._event)
+            self._pulse.feel()
 
     def _settle(self, event: str, change: int, *, ok: bool) -> None:
         if event == "follower" and self._event is not None and self._event[0] != "leader":

@@ -42,6 +42,19 @@ def test_while_following(stand: Stand) -> None:
     stand.wait(lambda: stand.begun(b) == ["follower", "leader"], "once each, in order")
 
 
+def test_one_that_hangs_is_replaced_and_the_job_goes_with_it(stand: Stand) -> None:
+    node = stand.node(leader="sleep 1000 &\necho $! > job").start()
+    node.wait_role("leader")
+    stand.wait(lambda: has_begun(stand, node, ["leader"]), "on_leader")
+    old = node.guardian
+    os.kill(old, signal.SIGSTOP)
+    stand.wait(lambda: "does not answer: replacing it" in node.log, "the silence is noticed")
+    wait_another(stand, node, old)
+    assert not is_alive(old)
+    stand.wait(lambda: stand.begun(node)[:3] == ["leader", "follower", "leader"], "in order")
+    assert never_leads_twice(stand.begun(node))
+
+
 def test_while_leading(stand: Stand) -> None:
     killed, ended = stand.node("k", service="k"), stand.node("e", service="e")
     for node in (killed, ended):

@@ -86,6 +86,7 @@ class SmallAgent:
             case "renew":
                 self.renewal = order if order["span"] else {}
                 self.renew_at = 0
+                self.renew()  # before the next order: an event may follow at once
             case "event":
                 self.link.send_event(order["event"], order["change"], order["facts"])
             case "will":

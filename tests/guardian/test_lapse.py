@@ -177,6 +177,7 @@ def test_renewals_that_wait_in_the_socket_count(stand: Stand) -> None:
     """The guardian is late, the agent was not."""
     stand.configure(leader="sleep 1000 &")
     agent = stand.start()
+    agent.do(do="lease", span=500 * MS, stop_timeout=0)
     agent.do(do="renew", span=500 * MS, every=50 * MS, stop_timeout=0)
     agent.event("leader", 1, role="leader", term=1)
     agent.wait("settled", change=1)

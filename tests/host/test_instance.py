@@ -49,3 +49,15 @@ def test_a_child_does_not_keep_the_lock(tmp_path: Path) -> None:
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match="/none/lock: cannot be written"):
         InstanceLock.acquire(str(tmp_path / "none"))
+
+
+def test_a_second_runtime_directory_does_not_make_a_second_voter(tmp_path: Path) -> None:
+    one, other, state = (tmp_path / name for name in ("one", "other", "state"))
+    for directory in (one, other, state):
+        directory.mkdir()
+    held = InstanceLock.acquire(str(one), str(state))
+    with pytest.raises(InstanceRunning, match="state/lock"):
+        InstanceLock.acquire(str(other), str(state))
+    InstanceLock.acquire(str(other)).release()  # nothing is left half locked
+    held.release()
+    InstanceLock.acquire(str(other), str(state)).release()

@@ -437,7 +437,7 @@ class Agent:
 
     def _send(self, send: Send) -> None:
         self._counter += 1
-        self._world.invariants.spoken(self.host, send.message)
+        self._world.invariants.spoken(self.host, send)
         self._world.trace(self.host, "says", send)
         header = Header(self.owner, self._counter, send.receiver, self._priority)
         self.host.emit(header, send.message, send.address)

@@ -28,7 +28,6 @@ from followtheleader.core.messages import (
     Ack,
     Busy,
     Heartbeat,
-    Message,
     Prepare,
     Promise,
     Refute,
@@ -36,7 +35,16 @@ from followtheleader.core.messages import (
 )
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import lock_span
-from followtheleader.core.types import MAX_TERM, NANOSECONDS, Instant, Owner, Role, Span, Term
+from followtheleader.core.types import (
+    MAX_TERM,
+    NANOSECONDS,
+    Instant,
+    NodeId,
+    Owner,
+    Role,
+    Span,
+    Term,
+)
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -214,14 +222,18 @@ class Invariants:
             old = isinstance(message, Refute)
             if host.guardian.owes_predecessor if old else host.guardian.job is not None:
                 self.fail(host, f"I8: says {message} while its job runs")
-        if isinstance(message, Ack) and host.name in self._world.voters:
-            if watched.leads_until is not None or host.guardian.job is not None:
-                self.fail(host, f"I7: says {message} while it leads or its job runs")
-            for (owner, term, seq), (span, since) in watched.asked.items():
-                if owner.id == send.receiver and (term, seq) == (message.term, message.seq):
-                    until = since + self._true_span(host, span)
-                    self._grant(host, watched, Granted(owner, term, seq, span, since, until))
-                    break
+        acts = watched.leads_until is not None or host.guardian.job is not None
+        if isinstance(message, Ack) and acts and host.name in self._world.voters:
+            self.fail(host, f"I7: says {message} while it leads or its job runs")
+
+    def _grant_said(self, host: Host, ack: Ack, receiver: NodeId) -> None:
+        """A lock is granted by the ACK that leaves: who dies before it has granted nothing."""
+        watched = self._of(host)
+        for (owner, term, seq), (span, since) in watched.asked.items():
+            if owner.id == receiver and (term, seq) == (ack.term, ack.seq):
+                until = since + self._true_span(host, span)
+                self._grant(host, watched, Granted(owner, term, seq, span, since, until))
+                break
 
     def _true_span(self, host: Host, span: Span) -> int:
         return host.clock.true(host.local() + span) - self._world.now
@@ -260,11 +272,13 @@ class Invariants:
 
     # -- what is performed
 
-    def spoken(self, host: Host, message: Message) -> None:
+    def spoken(self, host: Host, send: Send) -> None:
         """I2's cause: what is spoken in a quorum group is on disk before."""
         if not host.quorum:
             return
-        disk = host.disk
+        disk, message = host.disk, send.message
+        if isinstance(message, Ack) and host.name in self._world.voters:
+            self._grant_said(host, message, send.receiver)
         if isinstance(message, Prepare | Ack | Heartbeat) and message.term > (disk.floor or 0):
             self.fail(host, f"I2: says {message}, but its disk has only {disk.floor}")
         if isinstance(message, Ack):

@@ -100,6 +100,11 @@ class GuardianLink:
                 self.returncode = os.waitstatus_to_exitcode(status) if pid else None
         return self.returncode
 
+    def kill(self) -> None:
+        """End a guardian that hangs; `on_lost` follows, and the next one inherits its business."""
+        if self.pid and self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
     def reload(self) -> None:
         """Have the guardian read the hooks of the configuration again."""
         if self.pid and self.poll() is None:
@@ -128,6 +133,10 @@ class GuardianLink:
             for (host, port), data in datagrams
         ]
         self._send("will", datagrams=entries)
+
+    def send_ping(self) -> None:
+        """Is it alive? Answered by ``pong``."""
+        self._send("ping")
 
     def send_bye(self) -> None:
         """The agent has resigned properly: no will is to be sent."""

@@ -3,8 +3,8 @@
 `parse` turns a line of the agent into a checked value or raises `BadMessage`; it raises nothing
 else, whatever the bytes are. The guardian logs such a line and drops it.
 
-    agent -> guardian   hello, lease, event, will, bye
-    guardian -> agent   ready, started, output, ended, settled, expired
+    agent -> guardian   hello, lease, event, will, ping, bye
+    guardian -> agent   ready, started, output, ended, settled, expired, pong
 
 The deadline is an instant, ``stop_timeout`` a span; both are nanoseconds (CLOCK_BOOTTIME).
 """
@@ -68,13 +68,19 @@ class WillDeposited:
         self.datagrams = datagrams
 
 
+class Ping:
+    """Is the guardian alive? Answered by ``pong`` at once."""
+
+    __slots__ = ()
+
+
 class Bye:
     """The agent has resigned properly and is leaving."""
 
     __slots__ = ()
 
 
-Message = Hello | LeaseGranted | EventHappened | WillDeposited | Bye
+Message = Hello | LeaseGranted | EventHappened | WillDeposited | Ping | Bye
 
 
 def encode(kind: str, **fields: object) -> bytes:
@@ -116,6 +122,8 @@ def parse(line: bytes) -> Message:
         return _event(fields)
     if kind == "will":
         return WillDeposited(fields.get("datagrams"))
+    if kind == "ping":
+        return Ping()
     if kind == "bye":
         return Bye()
     raise BadMessage(f"unknown message {str(kind)[:40]!r}")

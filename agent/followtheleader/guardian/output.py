@@ -82,6 +82,7 @@ class Output:
         self.resume_at = 0
         self._rest = b""
         self._dropped = 0
+        self._tell_at = 0
         self._tokens = float(BURST)
         self._refilled_at = now
 
@@ -138,9 +139,10 @@ class Output:
                 self._dropped += len(lines) - number
                 self.resume_at = now + _FLOOD_PAUSE
                 break
-            if self._dropped:
+            if self._dropped and now >= self._tell_at:
                 passed.append(f"… {self._dropped} lines dropped")
                 self._dropped = 0
+                self._tell_at = now + SECOND  # or the notices would be the flood
             passed += [
                 _text(line[at : at + LINE_LIMIT]) for at in range(0, len(line) or 1, LINE_LIMIT)
             ]

@@ -190,6 +190,8 @@ class Guardian:
                 self._early = [*self._early[-EARLY_KEPT + 1 :], message]
             case messages.WillDeposited():
                 self._deposit(lastwill.check(message.datagrams))
+            case messages.Ping():
+                self._voice.tell("pong")
             case messages.Bye():
                 self._client.bye = True
                 self._will.drop()
