@@ -242,7 +242,6 @@ class Agent:
         diary.since_at, diary.since_ms = boottime(), wall_ms()
         diary.reason, diary.change = change.reason.value, change.change
         written = self._publish()
-        self._log_role(change, diary.since_at - before)
         facts = report.hook_facts(change, self._state())
         if change.role is Role.LEADER:
             if not written:
@@ -251,9 +250,9 @@ class Agent:
             if not self._guardian.ready:
                 self._after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
         event = "reelection" if change.role is Role.CANDIDATE else change.role.value
-        if change.role is Role.LEADER and not written:
-            return
-        self._guardian.tell(event, change.change, facts)
+        if written or change.role is not Role.LEADER:
+            self._guardian.tell(event, change.change, facts)
+        self._log_role(change, diary.since_at - before)  # the hook need not wait for the log
         if change.role is Role.FOLLOWER:
             self._become_ready()
 
