@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 export PYTHONPATH := tests
+# The tests start hundreds of agents; none of them should have to compile its modules first.
+export PYTHONDONTWRITEBYTECODE :=
 
 # An installation is redone only when what it depends on has changed.
 RUN_TIME    := $(VENV)/.run-time
@@ -16,12 +18,15 @@ JOBS  ?= $(shell nproc)
 N     ?= 10
 ROWS  ?=
 
+# Tests wait more than they compute: more of them at once than there are processors.
+WORKERS ?= 6
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lab sim check bench golden-rewrite clean
 
 help:
 	@echo "make demo            three agents on loopback: an election, a crash, a freeze (no root)"
-	@echo "make test            everything that needs no root, about a minute"
+	@echo "make test            everything that needs no root, under a minute"
 	@echo "make check           ruff, mypy strict, layering, tidiness"
 	@echo "make lab             real agents on namespaced hosts (root; FTL_LAB=required: no skips)"
 	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE);"
@@ -50,7 +55,7 @@ demo: $(RUN_TIME)
 	@$(BIN)/ftl-agent demo
 
 test: $(DEVELOPMENT)
-	$(BIN)/pytest -q -m "not lab" -n 4
+	$(BIN)/pytest -q -m "not lab" -n $(WORKERS) --dist worksteal
 
 lab: $(DEVELOPMENT)
 	$(BIN)/pytest -m lab --durations=5

@@ -1,6 +1,6 @@
 """Imports run strictly downward, and what must stay small or pure does.
 
-    errors → core → wire | config → net | host | guardian → agent → cli
+    errors | hook_files → core → wire | config → net | host | guardian → agent → cli
 
 A layer may import every layer before it; packages of one layer never import each other. The modules
 that lie directly in the package are the agent's shell; the package root holds only its version and
@@ -22,8 +22,8 @@ PACKAGE = TESTS.parent / "agent" / "followtheleader"
 ROOT = "followtheleader"
 
 SHELL = "agent"
-LAYERS = [("errors",), ("core",), ("wire", "config"), ("net", "host", "guardian"), (SHELL,)]
-LAYERS += [("cli",), ("__main__",)]
+LAYERS = [("errors", "hook_files"), ("core",), ("wire", "config"), ("net", "host", "guardian")]
+LAYERS += [(SHELL,), ("cli",), ("__main__",)]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # All that pure code may know of the standard library.

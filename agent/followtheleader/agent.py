@@ -21,34 +21,34 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from followtheleader import report
+from followtheleader import chronicle, report
+from followtheleader.answers import Answers
 from followtheleader.config import load
 from followtheleader.config.reload import changed
 from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
-from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
+from followtheleader.core.types import NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
 from followtheleader.driver import Driver
-from followtheleader.errors import ConfigError, InvariantBroken, StateError
+from followtheleader.errors import ConfigError, InvariantBroken
 from followtheleader.guardian.link import GuardianLink
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.directories import Directories
 from followtheleader.host.instance import InstanceLock
 from followtheleader.host.journal import Journal
-from followtheleader.host.notify import Notify
-from followtheleader.host.sockets import LocalServer, serve
-from followtheleader.host.statefiles import StateFiles
-from followtheleader.net.interfaces import usable
+from followtheleader.presence import LOOK_SECONDS, Presence
 from followtheleader.roles_here import (
     HookFailures,
     is_ours,
     own_address,
     profile_of,
     role_link,
-    watchdog_limit,
 )
+from followtheleader.service_manager import ServiceManager
 from followtheleader.supervision import Supervision
+from followtheleader.timers import Timers
+from followtheleader.troubles import Troubles
 
 EXIT_DEFECT = 70
 STATE_FILE_PAUSE_SECONDS = 0.2
@@ -64,13 +64,13 @@ def run(settings: Settings, directories: Directories) -> int:
     """
     lock = InstanceLock.acquire(directories.runtime, directories.state)
     try:
-        return asyncio.run(_main(settings, directories))
+        return asyncio.run(_main(settings, directories, lock))
     finally:
         lock.release()
 
 
-async def _main(settings: Settings, directories: Directories) -> int:
-    agent = Agent(settings, directories)
+async def _main(settings: Settings, directories: Directories, lock: InstanceLock) -> int:
+    agent = Agent(settings, directories, lock)
     try:
         await agent.start()
         await agent.finished.wait()
@@ -84,15 +84,22 @@ async def _main(settings: Settings, directories: Directories) -> int:
 class Agent:
     """One running instance; an `Observer` of its driver."""
 
-    def __init__(self, settings: Settings, directories: Directories) -> None:
+    def __init__(self, settings: Settings, directories: Directories, lock: InstanceLock) -> None:
         self._settings = settings
         self._directories = directories
         self.finished = asyncio.Event()
         self._journal = Journal.open(settings.instance)
-        self._notify = Notify()
-        self._link_path = role_link(settings)
-        self._files = StateFiles(directories.runtime, self._link_path)
-        self._files.withdraw()
+        self._timers = Timers()
+        self._troubles = Troubles(self._journal, self._timers)
+        self._presence = Presence(
+            directories.runtime,
+            role_link(settings),
+            lock,
+            self._journal,
+            self._role_and_state,
+            self.on_trouble,
+            self._troubles.end,
+        )
         self._driver = Driver(profile_of(settings, directories), self, job_running=True)
         self._diary = report.Diary(
             instance=settings.instance,
@@ -101,6 +108,7 @@ class Agent:
             own_address=own_address(settings),
             since_ms=wall_ms(),
             since_at=boottime(),
+            problems=self._troubles.present,
         )
         self._failures = HookFailures()
         self._guardian = Supervision(
@@ -113,11 +121,12 @@ class Agent:
         self._guardian.on_settled = self._on_settled
         self._guardian.on_expired = self._on_expired
         self._guardian.on_lost = self._on_guardian_lost
-        self._ready = False
-        self._status_said = ""
+        self._guardian.on_reloaded = self._on_reloaded
+        self._answers = Answers(
+            self._driver, self._diary, self._guardian, settings.interfaces, self._on_reload_signal
+        )
+        self._manager = ServiceManager(self._driver, self._timers)
         self._stopping = False
-        self._servers: list[LocalServer] = []
-        self._timers: dict[str, asyncio.TimerHandle] = {}
 
     # -- life
 
@@ -128,53 +137,25 @@ class Agent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_stop_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
-        self._log_start()
+        port = self._driver.endpoint.port
+        chronicle.tell_start(self._journal, self._settings.service, self._driver.node, port)
         self._publish()
-        await self._serve()
+        await self._presence.serve(self._answers.answer, self._answers.control)
         self._guardian.start()
         await self._driver.start()
-        listening = self._driver.node.timing.listening / 1e9
-        self._after("ready", listening, self._become_ready)
-        self._beat_watchdog()
+        self._manager.begin()
+        self._timers.after("look", LOOK_SECONDS, self._look)
         # What exists now stays: the collector need not walk through it again and again.
         gc.freeze()
 
-    def _log_start(self) -> None:
-        node, settings = self._driver.node, self._settings
-        group = f"quorum group of {', '.join(node.voters)}" if node.quorum else "open group"
-        self._journal.info(
-            "started",
-            f"node {node.name} of service {settings.service} ({group}), "
-            f"UDP port {self._driver.endpoint.port}",
-            node=node.name,
-            service=settings.service,
-            port=self._driver.endpoint.port,
-        )
-        self._journal.warning(
-            "unsigned", "datagrams are not signed: whoever is on this network can move roles"
-        )
-        if node.quorum and not node.votes:
-            self._journal.warning(
-                "not-a-voter", f"{node.name} is not among the voters: it follows and never leads"
-            )
-
-    async def _serve(self) -> None:
-        runtime = self._directories.runtime
-        self._servers = [
-            await serve(os.path.join(runtime, "status.sock"), 0o666, None, self._answer),
-            await serve(os.path.join(runtime, "control.sock"), 0o660, "ftl", self._control),
-        ]
-
     async def close(self) -> None:
         """End in order: guardian, network, sockets, files."""
-        for timer in self._timers.values():
-            timer.cancel()
-        for server in self._servers:
-            await server.close()
+        self._timers.cancel_all()
+        await self._presence.close()
         await self._guardian.finish()
         await self._driver.close()
-        self._files.unlink_link()
-        self._files.withdraw()
+        self._presence.unlink_link()
+        self._presence.withdraw()
         self._journal.info("stopped", "stopped")
         self._journal.close()
 
@@ -182,10 +163,10 @@ class Agent:
         if self._stopping:
             return
         self._stopping = True
-        self._notify.stopping("handing over" if self._is_leader() else "leaving")
+        self._manager.stopping()
         self._driver.post(StopRequested())
         if not self._guardian.ready:
-            self._after("leave", GUARDIAN_PATIENCE_SECONDS, self._leave_anyway)
+            self._timers.after("leave", GUARDIAN_PATIENCE_SECONDS, self._leave_anyway)
 
     def on_stopped(self) -> None:
         """The election has said goodbye."""
@@ -193,22 +174,6 @@ class Agent:
 
     def _is_leader(self) -> bool:
         return self._driver.view().role is Role.LEADER
-
-    def _after(self, name: str, seconds: float, action: Callable[[], object]) -> None:
-        """Call ``action`` once after a while, unless that is planned already."""
-        if name not in self._timers:
-            loop = asyncio.get_running_loop()
-
-            def fire() -> None:
-                self._timers.pop(name, None)
-                action()
-
-            self._timers[name] = loop.call_later(seconds, fire)
-
-    def _cancel(self, *names: str) -> None:
-        for name in names:
-            if name in self._timers:
-                self._timers.pop(name).cancel()
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """A library's stray exception is logged; a defect of ours stops us, as a follower."""
@@ -230,7 +195,7 @@ class Agent:
         """
         self._journal.error("defect", f"{where}: {error!r}; this agent stops")
         traceback.print_exception(error, file=sys.stderr)
-        self._files.withdraw()
+        self._presence.withdraw()
         os._exit(EXIT_DEFECT)
 
     # -- what the election says
@@ -248,30 +213,16 @@ class Agent:
                 self._driver.post(StepDownRequested(MINUTE))
             self.on_lease(change.deadline)
             if not self._guardian.ready:
-                self._after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
+                self._timers.after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
         event = "reelection" if change.role is Role.CANDIDATE else change.role.value
         if written or change.role is not Role.LEADER:
             self._guardian.tell(event, change.change, facts)
-        self._log_role(change, diary.since_at - before)  # the hook need not wait for the log
-        if change.role is Role.FOLLOWER:
-            self._become_ready()
-
-    def _log_role(self, change: ChangeRole, lasted: Span) -> None:
-        leader = change.leader.name if change.leader else None
-        self._journal.info(
-            f"became-{change.role.value}",
-            f"{change.role.value} of {self._settings.service}, term {change.term}: "
-            f"{change.reason.value}",
-            role=change.role.value,
-            old_role=change.old_role.value,
-            term=change.term,
-            leader=leader,
-            reason=change.reason.value,
-            lasted_ms=lasted // MS,
-        )
-        self._tell_status()
-        if change.role is Role.LEADER:
-            self._become_ready()
+        # The hook need not wait for the log.
+        lasted = diary.since_at - before
+        chronicle.tell_role(self._journal, self._settings.service, change, lasted)
+        self._manager.tell_status()
+        if change.role is not Role.CANDIDATE:
+            self._manager.become_ready()
 
     def on_lease(self, deadline: Instant) -> None:
         """The guardian ends the job at this instant unless it hears better."""
@@ -283,14 +234,9 @@ class Agent:
 
     def on_leader(self, leader: LeaderInfo) -> None:
         """Another leader, or the same under a new term; the role stays."""
-        self._journal.info(
-            "leader",
-            f"following {leader.name}, term {leader.term}",
-            leader=leader.name,
-            term=leader.term,
-        )
+        chronicle.tell_leader(self._journal, leader)
         self._publish_soon()
-        self._become_ready()
+        self._manager.become_ready()
 
     def on_will(self, datagrams: list[tuple[Address, bytes]]) -> None:
         """Deposit the last will."""
@@ -307,10 +253,8 @@ class Agent:
 
     def on_trouble(self, kind: str, text: str) -> None:
         """Something does not work: say so once, show it in status, run on_error."""
-        if self._diary.problems.get(kind) == text:
+        if not self._troubles.begin(kind, text):
             return
-        self._diary.problems[kind] = text
-        self._journal.warning(kind, text)
         facts = {**report.bounded(self._state()), "reason": text}
         leader = self._driver.view().leader
         facts |= {"old_role": facts["role"], "leader": leader.name if leader else ""}
@@ -318,68 +262,50 @@ class Agent:
 
     def on_relief(self, kind: str) -> None:
         """That trouble is over."""
-        if self._diary.problems.pop(kind, None) is not None:
-            self._journal.info(kind, f"{kind} works again")
+        self._troubles.end(kind)
 
-    # -- files and supervisor
+    # -- files
 
     def _state(self) -> report.Facts:
         return report.state_facts(self._driver.view(), self._driver.node, self._diary, boottime())
 
+    def _role_and_state(self) -> tuple[Role, report.Facts]:
+        return self._driver.view().role, self._state()
+
     def _publish(self) -> bool:
         """Write the state files; return whether they say the truth."""
-        try:
-            self._files.publish(self._driver.view().role.value, self._state())
-            refused = self._files.link()
-        except StateError as error:
-            self.on_trouble("state-files", str(error))
-            self._after("republish", STATE_FILE_RETRY_SECONDS, self._publish_later)
-            return False
-        if refused is not None:
-            self.on_trouble("role-file", refused)
-        else:
-            self.on_relief("role-file")
-        self.on_relief("state-files")
-        return True
+        return self._see_to(self._presence.publish())
+
+    def _see_to(self, written: bool) -> bool:
+        if not written:
+            self._timers.after("republish", STATE_FILE_RETRY_SECONDS, self._publish_later)
+        return written
+
+    def _look(self) -> None:
+        """Files and sockets that somebody has removed are put back."""
+        found, written = self._presence.look()
+        if found:
+            self._guardian.wake()  # its own directory may be gone as well
+            self._after_publishing(self._see_to(written))
+        self._timers.after("look", LOOK_SECONDS, self._look)
 
     def _publish_soon(self) -> None:
-        self._after("publish", STATE_FILE_PAUSE_SECONDS, self._publish_later)
+        self._timers.after("publish", STATE_FILE_PAUSE_SECONDS, self._publish_later)
 
     def _publish_later(self) -> None:
-        if not self._publish() and self._is_leader():
+        self._after_publishing(self._publish())
+        self._manager.tell_status()
+
+    def _after_publishing(self, written: bool) -> None:
+        """Nobody leads whose host cannot be told so."""
+        if not written and self._is_leader():
             self._driver.post(StepDownRequested(MINUTE))
-        self._tell_status()
 
-    def _become_ready(self) -> None:
-        if not self._ready:
-            self._ready = True
-            self._status_said = self._status_line()
-            self._notify.ready(self._status_said)
-            self._notify.watchdog_limit(watchdog_limit(self._driver.node.timing))
-
-    def _tell_status(self) -> None:
-        line = self._status_line()
-        if line != self._status_said and not self._stopping:
-            self._status_said = line
-            self._notify.status(line)
-
-    def _status_line(self) -> str:
-        return report.status_line(self._driver.view(), self._driver.node, boottime())
-
-    def _beat_watchdog(self) -> None:
-        """From this loop, and only while the election is not late."""
-        if not self._notify.enabled:
-            return
-        if self._driver.is_punctual():
-            self._notify.watchdog()
-        self._tell_status()  # who falls silent makes no event
-        seconds = watchdog_limit(self._driver.node.timing) / 1e9
-        self._after("watchdog", seconds / 4, self._beat_watchdog)
+    # -- reload
 
     def _on_reload_signal(self) -> str | None:
         """Read the configuration again; the role stays. Return its faults, or None."""
-        if self._ready:
-            self._notify.reloading()
+        self._manager.reloading()
         faults = None
         try:
             new = load(self._settings.path, self._settings.instance)
@@ -388,17 +314,22 @@ class Agent:
             self._journal.error("reload", faults)
         else:
             self._reload(new)
-        if self._ready:
-            self._notify.ready(self._status_line())
+        self._manager.reloaded()
         return faults
 
     def _reload(self, new: Settings) -> None:
         fixed = changed(self._settings, new, reload=False)
-        self._guardian.reload()
+        if not self._guardian.reload():
+            self._journal.info("reload", "no guardian runs: the next one will read the hooks")
         if fixed:
             text = f"{', '.join(fixed)}: changed, but applied only by a restart"
             self._journal.warning("reload", text)
-        self._journal.info("reload", "hooks read again")
+
+    def _on_reloaded(self, ok: bool) -> None:
+        if ok:
+            self._journal.info("reload", "hooks read again")
+        else:
+            self._journal.error("reload", "hooks not read again: the guardian's line says why")
 
     # -- the guardian
 
@@ -415,7 +346,7 @@ class Agent:
 
     def _on_guardian_ready(self, owed: bool) -> None:
         """Whatever an earlier guardian owed has ended; ``owed``: an on_follower is yet to run."""
-        self._cancel("absent", "leave")
+        self._timers.cancel("absent", "leave")
         self.on_relief("guardian")
         if not owed and not self._is_leader():
             self._driver.post(Settled(self._diary.change))
@@ -425,9 +356,9 @@ class Agent:
     def _on_guardian_lost(self, reason: str) -> None:
         self.on_trouble("guardian", f"{reason}; starting another")
         if self._stopping:
-            self._after("leave", GUARDIAN_PATIENCE_SECONDS, self._leave_anyway)
+            self._timers.after("leave", GUARDIAN_PATIENCE_SECONDS, self._leave_anyway)
         else:
-            self._after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
+            self._timers.after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
 
     def _on_guardian_absent(self) -> None:
         """Without a guardian nothing runs here: let another node lead."""
@@ -460,39 +391,3 @@ class Agent:
             text = f"on_leader failed: stepping down, and not claiming for {seconds} s"
             self._journal.error("hook-failed", text)
             self._driver.post(StepDownRequested(sit_out))
-
-    # -- the local sockets
-
-    async def _answer(self, request: dict[str, object]) -> dict[str, object]:
-        command = request.get("command")
-        if command == "role":
-            return {"role": self._driver.view().role.value}
-        if command == "status":
-            return self._status()
-        return {"error": f"unknown command {command!r}: status, role"}
-
-    def _status(self) -> dict[str, object]:
-        from followtheleader import __version__
-
-        driver = self._driver
-        facts = report.status_facts(driver.view(), driver.node, self._diary, boottime())
-        facts["last_hook"] = self._guardian.last_hook
-        return facts | {
-            "port": driver.endpoint.port,
-            "interfaces": [f"{i.name} {i.address}" for i in usable(self._settings.interfaces)],
-            "counters": dict(driver.counters),
-            "pid": os.getpid(),
-            "version": __version__,
-        }
-
-    async def _control(self, request: dict[str, object]) -> dict[str, object]:
-        command = request.get("command")
-        if command == "step-down":
-            if not self._is_leader():
-                return {"done": False, "error": "this node does not lead"}
-            self._driver.post(StepDownRequested(0))
-            return {"done": True}
-        if command == "reload":
-            faults = self._on_reload_signal()
-            return {"done": True} if faults is None else {"done": False, "error": faults}
-        return {"error": f"unknown command {command!r}: step-down, reload"}

@@ -28,7 +28,7 @@ from followtheleader.host import members
 from followtheleader.host.clock import boot_mark, boottime, wall_ms
 from followtheleader.host.floors import Floors, next_incarnation
 from followtheleader.lookout import Lookout
-from followtheleader.net.seed import PONG, PongBudget, is_ping
+from followtheleader.net.seed import PING, PONG, PongBudget
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
 from followtheleader.wire import Codec, Fault, Rejected, Sender
@@ -196,7 +196,9 @@ class Driver:
             event = ev.Settled(max(event.change - self._change_offset, 0))
         orders = self._election.step(event, boottime())
         for order in orders:
-            if isinstance(order, do.Persist) and not self._persist(order):
+            if isinstance(order, do.Send):
+                self._send(order)
+            elif isinstance(order, do.Persist) and not self._persist(order):
                 self._inbox.appendleft(ev.StoreFailed())
                 if order.required:
                     return  # not one word of what was to be said after it
@@ -208,8 +210,6 @@ class Driver:
 
     def _perform(self, order: do.Action) -> None:
         match order:
-            case do.Send():
-                self._send(order)
             case do.ExtendLease():
                 self._observer.on_lease(order.deadline)
             case do.ChangeRole():
@@ -229,8 +229,8 @@ class Driver:
                 self._observer.on_note(order.kind, order.text, {"peer": peer})
             case do.Stopped():
                 self._on_stopped(order)
-            case do.Persist() | do.Restart():
-                pass  # done by _step: what follows them depends on them
+            case do.Send() | do.Persist() | do.Restart():
+                pass  # done by _step: often, or what follows depends on them
             case _:
                 assert_never(order)
 
@@ -256,7 +256,7 @@ class Driver:
         self._last_change = order.change + self._change_offset
         if order.role is Role.FOLLOWER:
             self._last_owed = self._last_change
-        self._lookout.set_leading(order.role is Role.LEADER)
+        self._lookout.set_role(order.role)
         self._observer.on_role(
             do.ChangeRole(
                 self._last_change,
@@ -320,11 +320,14 @@ class Driver:
         if due is None:
             self._cancel_timer()
             return
-        if self._timer is not None and self._timer_at is not None and self._timer_at <= due:
-            return  # it will look again when it fires: cheaper than setting it anew each time
+        now = boottime()
+        # One that fires too early will look again; but shortly before that, setting another while
+        # we are awake is cheaper than to wake up for nothing.
+        if self._timer_at is not None and due >= self._timer_at > now + (due - now) // 3:
+            return
         self._cancel_timer()
         self._timer_at = due
-        delay = max(due - boottime(), 0) / 1e9
+        delay = max(due - now, 0) / 1e9
         self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
 
     def _cancel_timer(self) -> None:
@@ -347,7 +350,7 @@ class Driver:
 
     def _on_datagram(self, data: bytes, source: Address) -> None:
         self.counters["received"] += 1
-        if is_ping(data):
+        if data == PING:
             self._on_ping(source)
             return
         decoded = self._codec.decode(data)

@@ -20,11 +20,14 @@ import queue
 import secrets
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+from followtheleader.config.advice import missing_interfaces
+from followtheleader.config.kinds import Boolean, Kind
+from followtheleader.config.options import judge, kind_of, unknown_option
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.events import Settled, StopRequested
 from followtheleader.core.timing import Timing
@@ -38,6 +41,19 @@ EVENTS = ("leader", "follower", "reelection", "error")
 HEARTBEAT_MS = 250
 DEFAULT_TYPE = "ftl"
 STOP_SECONDS = 10.0
+
+OPTIONS: dict[str, Kind] = {
+    "name": kind_of("service"),
+    "type": kind_of("service"),
+    "port": kind_of("port"),
+    "host": kind_of("host"),
+    "max_failed_responses": kind_of("max_failed_responses"),
+    "node": kind_of("node"),
+    "interfaces": kind_of("interfaces"),
+    "peers": kind_of("peers"),
+    "mdns": Boolean("True or False"),
+}
+"""What each option may hold; the agent's table of keys says it."""
 
 _log = logging.getLogger("followtheleader")
 
@@ -66,7 +82,8 @@ Handler = Callable[[ElectorEvent], object]
 def elect(name: str | Mapping[str, Any] = "", /, **options: Any) -> Elector:
     """Make an elector for ``name``, or from options as keywords or in a mapping; `start` it then.
 
-    Options are those of `Elector`; a mapping may say ``maxFailedResponses``, as npm's does.
+    Options are those of `Elector`; a mapping may say ``maxFailedResponses``, as npm's does. Raises
+    `ValueError` with a line for every option that is unknown or makes no sense.
     """
     if isinstance(name, Mapping):
         given = {**name, **options}
@@ -75,6 +92,9 @@ def elect(name: str | Mapping[str, Any] = "", /, **options: Any) -> Elector:
     if "maxFailedResponses" in given:
         given["max_failed_responses"] = given.pop("maxFailedResponses")
     given.setdefault("name", "")
+    wrong = [unknown_option(str(word), OPTIONS) for word in given if word not in OPTIONS]
+    if wrong:
+        raise ValueError("\n".join(wrong))
     return Elector(**given)
 
 
@@ -83,7 +103,8 @@ class Elector:
 
     ``type`` separates elections of one name; ``port`` None takes 9001 or the next free one;
     ``peers`` ("host" or "host:port") are asked where multicast does not work; ``mdns`` False asks
-    only them. Raises `ValueError` for options that make no sense.
+    only them. Raises `ValueError` with a line for every option that makes no sense, in the words of
+    ``ftl-agent check``.
     """
 
     def __init__(
@@ -95,31 +116,38 @@ class Elector:
         host: str = "0.0.0.0",
         max_failed_responses: int = 3,
         node: str | None = None,
-        interfaces: tuple[str, ...] = (),
-        peers: tuple[str, ...] = (),
+        interfaces: Sequence[str] = (),
+        peers: Sequence[str] = (),
         mdns: bool = True,
     ) -> None:
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"name: {name!r}: the election needs a name, such as 'MyServiceName'")
-        if port is not None and not (isinstance(port, int) and 0 < port < 65536):
-            raise ValueError(f"port: {port!r}: from 1 to 65535, or None to choose a free one")
-        if not isinstance(max_failed_responses, int) or max_failed_responses < 1:
-            raise ValueError(f"max_failed_responses: {max_failed_responses!r}: 1 or more")
-        self.service = name if type == DEFAULT_TYPE else f"{name}.{type}"
+        said = _settings(
+            {
+                "name": name,
+                "type": type,
+                "port": port,
+                "host": host,
+                "max_failed_responses": max_failed_responses,
+                "node": node,
+                "interfaces": interfaces,
+                "peers": peers,
+                "mdns": mdns,
+            }
+        )
+        self.service: str = said["service"]
         self._profile = Profile(
             # A process may take part more than once on one host: each is a node of its own.
             id=secrets.randbits(64) | 1,
             service=self.service,
-            name=node or socket.gethostname()[:63],
+            name=said["node"] or _host_name(),
             priority=100,
-            timing=Timing(HEARTBEAT_MS * MS, max_failed_responses, 0),
+            timing=Timing(HEARTBEAT_MS * MS, said["max_failed_responses"], 0),
             voters=(),
             witness=False,
-            host=host,
-            port=port,
-            interfaces=tuple(interfaces),
-            mdns=mdns,
-            peers=tuple(_peer(text) for text in peers),
+            host=said["host"],
+            port=said["port"],
+            interfaces=said["interfaces"],
+            mdns=said["mdns"],
+            peers=tuple((peer.host, peer.port) for peer in said["peers"]),
             state_dir=None,
         )
         self._handlers: dict[str, list[Handler]] = {event: [] for event in EVENTS}
@@ -336,10 +364,25 @@ class Elector:
                 self._queue("error", -1, reason=f"a handler of {event.type!r} raised", error=error)
 
 
-def _peer(text: str) -> tuple[str, int | None]:
-    host, colon, port = text.rpartition(":")
-    if not colon:
-        return text, None
-    if not host or not port.isdigit():
-        raise ValueError(f"peers: {text!r}: 'host' or 'host:port'")
-    return host, int(port)
+def _settings(given: dict[str, object]) -> dict[str, Any]:
+    """Return what the options mean, or raise `ValueError` with a line for every fault."""
+    unset = {name: None for name in ("node", "port") if given[name] is None}
+    values, faults = judge({name: given[name] for name in given if name not in unset}, OPTIONS)
+    if "name" in values and "type" in values:
+        service = values["name"]
+        service = service if values["type"] == DEFAULT_TYPE else f"{service}.{values['type']}"
+        both, wrong = judge({"name and type": service}, {"name and type": OPTIONS["name"]})
+        values["service"] = both.get("name and type")
+        faults += wrong
+    faults += [f"interfaces: {text}" for text in missing_interfaces(values.get("interfaces", ()))]
+    if faults:
+        raise ValueError("\n".join(faults))
+    return {**values, **unset}
+
+
+def _host_name() -> str:
+    """This host's name, if it can be a node's; others see it, and it need not be unique."""
+    name = socket.gethostname()[:63]
+    values, _ = judge({"node": name}, OPTIONS)
+    known: str = values.get("node", "localhost")
+    return known

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from followtheleader import __version__
 from followtheleader.core.events import AddressFound, LinkChanged
-from followtheleader.core.types import Address
+from followtheleader.core.types import Address, Role
 from followtheleader.core.view import MemberView
 from followtheleader.errors import AddressError
 from followtheleader.net.interfaces import Interface, has_carrier, usable
@@ -68,10 +68,10 @@ class Lookout:
         if self._discovery is not None:
             await self._discovery.close()
 
-    def set_leading(self, leading: bool) -> None:
+    def set_role(self, role: Role) -> None:
         """Publish or withdraw the leader's record."""
         if self._discovery is not None:
-            self._discovery.set_leading(leading)
+            self._discovery.set_role(leading=role is Role.LEADER, following=role is Role.FOLLOWER)
 
     # -- static peers
 

@@ -75,6 +75,7 @@ class Supervision:
         self.on_expired: Callable[[], None] = _ignore
         """Called when the guardian has ended the job of a tenure that may still go on."""
         self.on_lost: Callable[[str], None] = _ignore
+        self.on_reloaded: Callable[[bool], None] = _ignore
 
     def start(self) -> None:
         """Start the guardian, in the running loop."""
@@ -103,9 +104,13 @@ class Supervision:
         self._link.poll()
         self._collect()
 
-    def reload(self) -> None:
-        """Have the hooks read again."""
-        self._link.reload()
+    def reload(self) -> bool:
+        """Have the hooks read again: ``on_reloaded(ok)`` follows. False if no guardian runs."""
+        return self._link.reload()
+
+    def wake(self) -> None:
+        """Have the guardian look around: something was removed."""
+        self._link.send_ping()
 
     def tell(self, event: str, change: int, facts: Facts) -> None:
         """A role changed."""
@@ -209,6 +214,8 @@ class Supervision:
             change = message.get("change")
             if isinstance(change, int):
                 self._settle(str(message.get("event")), change, ok=message.get("ok") is True)
+        elif kind == "reloaded":
+            self.on_reloaded(not message.get("fault"))
         elif kind == "expired":
             text = "the guardian ended the job: the lease ran out for it, or it was told to end"
             self._journal.warning("lease-ended", text)

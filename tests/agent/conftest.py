@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.stand import Stand  # noqa: TID251 - this folder
-from agent.supervisor import Supervisor  # noqa: TID251 - this folder
+from agent.stand import Stand
+from agent.supervisor import Supervisor
 
 
 @pytest.fixture

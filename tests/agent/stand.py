@@ -27,6 +27,10 @@ PATIENCE = 15.0
 QUICK = "75ms"
 """A heartbeat at which an election takes as long as listening: 300 ms."""
 COMMAND = ("-P", "-m", "followtheleader")
+CANNOT_OVERRIDE: tuple[str, ...] = ()
+"""Before a command: modes of files hold for it, as they do for everybody but root."""
+if os.geteuid() == 0:
+    CANNOT_OVERRIDE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
 SET_BY_OTHERS = ("NOTIFY_SOCKET", "JOURNAL_STREAM", "RUNTIME_DIRECTORY", "STATE_DIRECTORY")
 
 Facts = dict[str, Any]
@@ -112,13 +116,16 @@ class Stand:
 
     def close(self) -> None:
         """End every process whose command line names this folder."""
-        for pid in self.processes():
+        wait_until(self._all_ended, PATIENCE, "every process is gone")
+
+    def _all_ended(self) -> bool:
+        """Kill whatever lives: what died may have started something else just before."""
+        living = self.processes()
+        for pid in living:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        for node in self.nodes:
-            if node.process is not None:
-                node.process.wait()
-        wait_until(lambda: not self.processes(), PATIENCE, "every process is gone")
+        started = [node.process for node in self.nodes if node.process is not None]
+        return all(process.poll() is not None for process in started) and not living
 
     def processes(self, word: bytes = b"") -> list[int]:
         """Agents, guardians and hooks of this folder, with ``word`` in their command line."""

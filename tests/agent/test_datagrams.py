@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 
-from agent.stand import Node, Stand  # noqa: TID251 - this folder
+from agent.stand import Node, Stand
 
 
 def is_answered(node: Node) -> bool:

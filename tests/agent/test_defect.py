@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.stand import Stand  # noqa: TID251 - this folder
+from agent.stand import Stand
 
 BREAK_STEP = """
 import os, sys

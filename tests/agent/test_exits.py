@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import socket
 
-from agent.stand import Stand  # noqa: TID251 - this folder
+from agent.stand import Stand
 
 
 def test_every_fault_of_the_configuration_at_once(stand: Stand) -> None:

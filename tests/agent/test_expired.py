@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.stand import Stand  # noqa: TID251 - this folder
+from agent.stand import Stand
 
 LATE = """
 import os

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from agent.stand import Stand  # noqa: TID251 - this folder
+from agent.stand import Stand
 
 SOON = """
 from followtheleader.core import context, proposer

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from agent.stand import Node, Stand, never_leads_twice  # noqa: TID251 - this folder
+from agent.stand import Node, Stand, never_leads_twice
 from guardian.stand import is_alive
 from lab.waiting import holds_for
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from agent.stand import Node, Stand, never_leads_twice  # noqa: TID251 - this folder
+from agent.stand import Node, Stand, never_leads_twice
 
 
 def order_of(stand: Stand, *wanted: tuple[str, str, str]) -> list[int]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
-from agent.stand import Node, Stand, never_leads_twice  # noqa: TID251 - this folder
+from agent.stand import Node, Stand, never_leads_twice
+from lab.waiting import holds_for
 
 
 def test_three_ways_to_take_a_failing_on_leader(stand: Stand) -> None:
@@ -117,10 +119,26 @@ def test_reload_applies_hooks_and_refuses_faults(stand: Stand) -> None:
     node.config.write_text(json.dumps(settings))
     assert node.ask("reload") == {"done": True}
     stand.wait(lambda: "priority: changed, but applied only by a restart" in node.log, "a warning")
-    reader = b"followtheleader.config.hooks"
-    stand.wait(lambda: stand.processes(reader), "the guardian has the hooks read")
-    stand.wait(lambda: not stand.processes(reader), "they are read")
+    stand.wait(lambda: "hooks read again" in node.log, "the guardian has read them")
     assert node.ask("step-down") == {"done": True}
     stand.wait(mark.exists, "the new hook")
     assert node.status()["priority"] == 100
     assert never_leads_twice(stand.begun(node))
+
+
+def test_hooks_are_read_when_the_guardian_says_so(stand: Stand) -> None:
+    a, b = stand.pair()
+    stand.wait(lambda: [line.phase for line in stand.lines(b)][-1:] == ["end"], "b is at rest")
+    os.kill(b.guardian, signal.SIGSTOP)
+    assert b.ask("reload") == {"done": True}
+    holds_for(lambda: "hooks read again" not in b.log, 0.5, "not before it is so")
+    os.kill(b.guardian, signal.SIGCONT)
+    stand.wait(lambda: "hooks read again" in b.log, "it is so")
+
+    os.kill(b.guardian, signal.SIGSTOP)
+    assert b.ask("reload") == {"done": True}
+    b.config.write_text("hooks: {on_leader: 7}")  # broken after the agent has looked
+    os.kill(b.guardian, signal.SIGCONT)
+    stand.wait(lambda: "hooks not read again" in b.log, "the fault is told")
+    assert b.log.count("hooks read again") == 1
+    assert a.role == "leader"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from agent.stand import Stand  # noqa: TID251 - this folder
+from agent.stand import Stand
 
 
 def test_two_nodes_with_one_identity_both_say_so(stand: Stand) -> None:
+    soon = "from followtheleader import driver; driver.DOUBLED_FOR = 500_000_000"
     one, other = stand.group("ab", node="twin")
-    one.start()
-    other.start()
+    one.start(code=soon)
+    other.start(code=soon)
     for node, twin in ((one, other), (other, one)):
         stand.wait(lambda n=node: "identity" in n.problems, f"{node.name} sees its twin")
         assert f"127.0.0.1:{twin.port}" in node.problems

@@ -6,8 +6,8 @@ import re
 import signal
 import time
 
-from agent.stand import Stand  # noqa: TID251 - this folder
-from agent.supervisor import Supervisor  # noqa: TID251 - this folder
+from agent.stand import Stand
+from agent.supervisor import Supervisor
 from lab.waiting import holds_for
 
 

@@ -7,7 +7,7 @@ import socket
 import stat
 from contextlib import ExitStack
 
-from agent.stand import Node, Stand  # noqa: TID251 - this folder
+from agent.stand import Node, Stand
 from followtheleader.host import client
 
 STATUS_KEYS = {

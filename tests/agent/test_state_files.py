@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import time
 from pathlib import Path
 
 import pytest
 
-from agent.stand import Node, Stand  # noqa: TID251 - this folder
-
-CANNOT_OVERRIDE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
+from agent.stand import CANNOT_OVERRIDE, Node, Stand
 
 
 def files_of(node: Node) -> set[str]:
-    return {"role", "leader", "state.json"} & set(os.listdir(node.runtime))
+    return {name for name in ("role", "leader", "state.json") if (node.runtime / name).exists()}
 
 
 def test_every_stage(stand: Stand) -> None:
     node = stand.node(follower="sleep 0.3").start()
-    stand.wait(lambda: node.role, "a role file")
+    stand.wait((node.runtime / "state.json").exists, "a role file, then the state")
+    before = files_of(node)
     state = json.loads((node.runtime / "state.json").read_text())
     if state["role"] == "candidate":
-        assert files_of(node) == {"role", "state.json"}
+        assert before == {"role", "state.json"}
         assert state["leader"] is None
     node.wait_role("leader")
     stand.wait(lambda: "leader" in files_of(node), "the flag")
@@ -53,10 +50,8 @@ def test_a_killed_agent_says_leader_no_longer(stand: Stand) -> None:
     assert f"{link}: is not a link" in node.problems
     assert "remove it or set role_file" in node.problems
     stand.wait(lambda: stand.begun(node) == ["leader"], "on_leader")
-    began = time.monotonic()
     node.kill()
-    stand.wait(lambda: files_of(node) == set(), "no file is left", within=1)
-    assert time.monotonic() - began < 1
+    stand.wait(lambda: files_of(node) == set(), "no file is left", within=5)
     stand.wait(lambda: stand.begun(node) == ["leader", "follower"], "on_follower")
     assert stand.lines(node)[-1].reason == "agent-died"
     assert link.read_text() == "somebody's own\n"
@@ -64,12 +59,10 @@ def test_a_killed_agent_says_leader_no_longer(stand: Stand) -> None:
 
 @pytest.mark.parametrize("which", ["runtime", "state"])
 def test_a_directory_that_cannot_be_written_is_a_fault_at_start(stand: Stand, which: str) -> None:
-    if os.geteuid() == 0 and shutil.which("setpriv") is None:
-        pytest.skip("root overrides modes, and there is no setpriv to give that up")
     node = stand.node()
     path: Path = getattr(node, which)
     path.mkdir(mode=0o500)
-    node.start(prefix=CANNOT_OVERRIDE if os.geteuid() == 0 else ())
+    node.start(prefix=CANNOT_OVERRIDE)
     assert node.wait_end() == 78
     assert f"{path}: cannot be written by uid {os.geteuid()}; make it writable" in node.log
     assert f"--{which}-dir" in node.log

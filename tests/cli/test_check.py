@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from cli.command import ftl_agent
+from cli.command import COMMAND, ftl_agent
 from cli.golden import assert_golden
 from followtheleader.cli.check import link_warning
 from followtheleader.config import load
@@ -58,6 +59,32 @@ def test_json_of_a_faulty_file(tmp_path: Path) -> None:
     assert (result.code, answer["ok"], file["ok"]) == (2, False, False)
     assert len(file["faults"]) == 2
     assert file["faults"][0].startswith(f"{path}:1:1: prioritty: ")
+
+
+def test_faults_come_first_and_hook_warnings_are_not_hidden(tmp_path: Path) -> None:
+    path = write(tmp_path, "prioritty: 100\nhooks:\n  on_leader: /no/hook\n  timeout: 30\n")
+    result = ftl_agent("check", path)
+    first, second, *rest = result.out.splitlines()
+    assert (result.code, result.err) == (2, "")
+    assert first.startswith(f"{path}:1:1: prioritty: ")
+    assert second.startswith(f"{path}:4:12: hooks.timeout: ")
+    assert " ".join(" ".join(rest).split()) == (
+        "warning: hooks.on_leader: /no/hook does not exist, nor does the directory /no, create it "
+        "or correct the path"
+    )
+    (file,) = json.loads(ftl_agent("check", path, "--json").out)["files"]
+    assert len(file["faults"]) == 2
+    assert len(file["warnings"]) == 1
+
+
+def test_a_name_that_the_locale_cannot_show(tmp_path: Path) -> None:
+    path = write(tmp_path, "node: h1\n", "s\udcffc.yaml")
+    result = ftl_agent("check", path, env={"PYTHONUTF8": "1"})
+    assert "Traceback" not in result.err
+    assert "s\\udcffc.yaml:1:1: instance: " in result.out
+    status = ftl_agent("help", env={"PYTHONIOENCODING": "ascii"})
+    assert (status.code, status.err) == (0, "")
+    assert "usage: ftl-agent COMMAND [INSTANCE] \\u2026" in status.out
 
 
 def test_a_missing_file_is_a_fault(tmp_path: Path) -> None:
@@ -121,6 +148,17 @@ def test_the_example_goes_to_a_new_file_only(tmp_path: Path) -> None:
     assert again.code == 2
     assert f"{path} exists; remove it, or choose another name" in again.err
     assert path.read_text() == "mine"
+
+
+def test_half_an_example_is_not_left_behind(tmp_path: Path) -> None:
+    path = tmp_path / "svc.yaml"
+    limited = ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", *COMMAND]
+    done = subprocess.run(
+        [*limited, "example-config", "-o", str(path)], capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 2
+    assert f"{path} cannot be written: File too large" in done.stderr
+    assert not path.exists()
 
 
 def test_an_example_that_cannot_be_written(tmp_path: Path) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from cli.command import COMMAND, clean_environment, ftl_agent
+from cli.command import ftl_agent
 from followtheleader import __version__
 from followtheleader.cli.main import COMMANDS
 
@@ -73,29 +70,3 @@ def test_a_value_may_follow_or_stand_behind_an_equals_sign(spelling: list[str], 
     result = ftl_agent("status", *(word.format(place) for word in spelling))
     assert result.code == 3
     assert f"{place}/status.sock" in result.err
-
-
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    command = subprocess.Popen(
-        [*COMMAND, "example-config"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**clean_environment(), "PYTHONUNBUFFERED": ""},
-    )
-    assert command.stdout is not None
-    command.stdout.close()
-    _, errors = command.communicate()
-    assert errors == b""
-    assert command.returncode == 0
-
-
-def test_a_closed_or_full_output_never_ends_in_a_traceback() -> None:
-    def run(redirection: str) -> subprocess.CompletedProcess[str]:
-        shell = f'"{sys.executable}" -P -m followtheleader help {redirection}'
-        env = {**clean_environment(), "PYTHONUNBUFFERED": ""}
-        return subprocess.run(["sh", "-c", shell], capture_output=True, text=True, env=env)
-
-    closed, full = run(">&-"), run(">/dev/full")
-    assert (closed.returncode, closed.stderr) == (0, "")
-    assert full.returncode == 1
-    assert full.stderr == "ftl-agent: standard output: No space left on device\n"

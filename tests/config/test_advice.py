@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from followtheleader.config.advice import timeline, warnings
-from followtheleader.config.hook_files import default_hooks
 from followtheleader.config.loader import parse
 from followtheleader.config.settings import Settings
+from followtheleader.hook_files import default_hooks
 
 MS = 1_000_000
 
@@ -54,7 +54,7 @@ def test_nothing_to_say() -> None:
         ('discovery: static\npeers: ["[fe80::1%eth0]"]', "only IPv4 is spoken so far"),
         ("host: 127.0.0.1", "host: 127.0.0.1, only agents on this same host"),
         ("hooks: {on_error: /no/such/hook}", "hooks.on_error: /no/such/hook does not exist"),
-        ("hooks: {on_error: [/etc]}", "hooks.on_error: /etc is not a file"),
+        ("hooks: {on_error: [/etc]}", "hooks.on_error: /etc is a directory, name a program"),
         ("hooks: {on_leader: [/bin/sh, /bin/ls]}", "write [[/bin/sh], [/bin/ls]]"),
     ],
 )

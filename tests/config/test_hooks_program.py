@@ -53,7 +53,7 @@ def test_wrong_command_line(arguments: list[str]) -> None:
 
 def test_settings_do_not_import_yaml() -> None:
     program = (
-        "import sys, followtheleader.config.settings, followtheleader.config.hook_files\n"
+        "import sys, followtheleader.config.settings, followtheleader.hook_files\n"
         "sys.exit('yaml' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-I", "-c", program], check=False).returncode == 0

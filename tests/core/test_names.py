@@ -23,7 +23,7 @@ def joined(*names: str) -> list[str]:
     for number, name in enumerate(names, start=2):
         hello = Hello(True, 0, nonces.issue(0), 0, name, False, 0, 0, False)
         header = Header(Owner(number, 1), 1, 1, 100)
-        members.admit(header, hello, (f"10.0.0.{number}", 9001), 0, out)
+        members.greeted(header, hello, (f"10.0.0.{number}", 9001), 0, out)
     return [a.text for a in out if isinstance(a, Note) and a.kind == "name-taken"]
 
 

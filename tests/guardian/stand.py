@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -217,15 +218,14 @@ class Agent:
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        try:
+        with suppress(ProcessLookupError):
             self.signal_guardian(signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.wait_guardian_gone()
         self.process.communicate()
         os.close(self.guardian_fd)
         for pid in processes_of(self.guardian):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def processes_of(guardian: int) -> list[int]:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def test_the_agent_is_killed(stand: Stand, peer: socket.socket) -> None:
     assert not (stand.runtime / "guardian" / "will.json").exists()
     unlinked, begun = (unlinked_at - died_at) / MS, (begun_at - died_at) / MS
     print(f"death to role file gone {unlinked:.1f} ms, to on_follower's first line {begun:.1f} ms")
-    assert begun_at - died_at < SECOND
+    assert begun_at - died_at < 5 * SECOND, "long before the lease ends"
 
 
 def test_the_agent_is_killed_after_its_job_was_lost(stand: Stand, peer: socket.socket) -> None:
@@ -158,7 +159,7 @@ def test_both_are_killed_and_the_next_guardian_replays(stand: Stand, peer: socke
     agent = stand.start()
     agent.will(("127.0.0.1", peer.getsockname()[1], RELEASE))
     agent.lead(1, term=5)
-    wait_until(pid_file.exists, "the job runs")
+    wait_until(lambda: pid_file.exists() and bool(pid_file.read_text().strip()), "the job runs")
     agent.signal_guardian(signal.SIGKILL)
     agent.wait_guardian_gone()
     agent.kill()
@@ -297,8 +298,10 @@ def test_hooks_do_not_inherit_what_the_guardian_ignores(stand: Stand) -> None:
     agent.lead(1)
     agent.wait("settled", change=1)
     (line,) = [m["line"] for m in agent.all("output", event="leader")]
+    # What every child ignores here: a shell that runs the tests behind its back ignores SIGQUIT.
+    anyway = subprocess.check_output(["grep", "SigIgn", "/proc/self/status"], text=True)
     ordinary = (1 << 31) - 1  # beyond are the C library's own
-    assert int(line.split()[1], 16) & ordinary == 0
+    assert int(line.split()[1], 16) & ~int(anyway.split()[1], 16) & ordinary == 0
 
 
 def test_memory(stand: Stand) -> None:

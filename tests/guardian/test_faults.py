@@ -92,7 +92,7 @@ def test_a_change_that_is_not_new_is_dropped(stand: Stand) -> None:
 def test_on_leader_does_not_start_if_it_cannot_be_recorded(stand: Stand) -> None:
     stand.configure()
     agent = stand.start()
-    shutil.rmtree(stand.runtime / "guardian")
+    (stand.runtime / "guardian" / "record.json.new").mkdir()
     agent.lead(1)
     assert not agent.wait("settled", change=1)["ok"]
     assert "record.json" in agent.wait("output", hook="guardian")["line"]

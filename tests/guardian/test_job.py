@@ -70,7 +70,7 @@ def test_a_stopped_process_hears_that_it_must_end(stand: Stand) -> None:
     wait_until(lambda: ") T" in Path(f"/proc/{pid}/stat").read_text(), "the hook has stopped")
     at = now()
     agent.follow(2)
-    assert agent.wait("settled", change=2)["at"] - at < SECOND
+    assert agent.wait("settled", change=2)["at"] - at < 2 * SECOND, "it had to be killed"
 
 
 def test_a_job_that_ignores_sigterm_is_killed_after_two_seconds(stand: Stand) -> None:
@@ -81,7 +81,7 @@ def test_a_job_that_ignores_sigterm_is_killed_after_two_seconds(stand: Stand) ->
     at = now()
     agent.follow(2)
     settled = agent.wait("settled", change=2)
-    assert 2 * SECOND <= settled["at"] - at < 3 * SECOND
+    assert 2 * SECOND <= settled["at"] - at < 5 * SECOND
     assert agent.wait("ended", change=1)["rc"] == -signal.SIGKILL
 
 
@@ -225,7 +225,7 @@ def test_a_job_gets_the_whole_stop_timeout(stand: Stand) -> None:
         leader="trap 'sleep 2.3; say stopped; exit 0' TERM; while :; do sleep 0.01; done"
     )
     agent = stand.start()
-    agent.lead(1, span=SECOND, stop_timeout=10 * SECOND, quorum=True)
+    agent.lead(1, span=500 * MS, stop_timeout=10 * SECOND, quorum=True)
     stand.wait_line("begin", "leader")
     asked_at = agent.wait("expired")["at"]
     assert agent.wait("settled", event="follower")["at"] - asked_at > 2 * SECOND

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
-from followtheleader.config.hook_files import default_hooks
 from followtheleader.guardian import hooks, job
 from followtheleader.guardian.output import Outputs
 from followtheleader.guardian.queue import Item
@@ -55,21 +53,3 @@ def test_the_printed_hooks_are_checked() -> None:
         except hooks.BadHooks:
             continue
         raise AssertionError(f"accepted: {bad!r}")
-
-
-def test_the_default_hooks_are_those_that_the_check_shows(tmp_path: Path) -> None:
-    folder = tmp_path / "on_leader.d"
-    folder.mkdir()
-    (tmp_path / "on_leader.sh").touch(mode=0o644)
-    names = ["b", "a", "#a#", "a~", ".a", "a.swp", "a.tmp", "a.bak", "a.orig", "a.sample"]
-    names += ["a.dpkg-old", "a.dpkg-dist", "a.dpkg-new", "a.rpmsave", "a.rpmnew"]
-    for name in names:
-        (folder / name).touch(mode=0o755)
-    (folder / "plain").touch(mode=0o644)
-    (folder / "folder").mkdir()
-    (folder / "broken").symlink_to("nowhere")
-    found = hooks.Hooks({}, 1, "ignore", str(tmp_path)).commands("leader")
-    assert [path for (path,) in found] == default_hooks(str(tmp_path), "leader")
-    assert found[0] == (str(tmp_path / "on_leader.sh"),)
-    assert len(found) > 2
-    assert hooks.Hooks({}, 1, "ignore", str(tmp_path)).commands("error") == ()

@@ -61,3 +61,23 @@ def test_a_second_runtime_directory_does_not_make_a_second_voter(tmp_path: Path)
     InstanceLock.acquire(str(other)).release()  # nothing is left half locked
     held.release()
     InstanceLock.acquire(str(other), str(state)).release()
+
+
+def test_a_lock_that_somebody_removed_is_taken_again(tmp_path: Path) -> None:
+    lock = InstanceLock.acquire(str(tmp_path))
+    path = tmp_path / "lock"
+    assert lock.missing() == []
+    path.unlink()
+    assert lock.missing() == [str(path)]
+    lock.take_again()
+    assert lock.missing() == []
+    with pytest.raises(InstanceRunning):
+        InstanceLock.acquire(str(tmp_path))
+    path.unlink()
+    other = InstanceLock.acquire(str(tmp_path))
+    with pytest.raises(InstanceRunning):
+        lock.take_again()
+    other.release()
+    lock.take_again()
+    lock.release()
+    InstanceLock.acquire(str(tmp_path)).release()

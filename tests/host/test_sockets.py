@@ -280,3 +280,34 @@ def test_asking_costs_little() -> None:
         timeout=20,
     )
     assert run.stdout == "[]\n"
+
+
+def test_a_socket_whose_file_is_gone_is_made_again(tmp_path: Path) -> None:
+    """Who is being served stays; nothing is left of the one before."""
+
+    async def main() -> None:
+        path = tmp_path / "s"
+        entered, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(request: dict[str, Any]) -> dict[str, Any]:
+            entered.set()
+            await go_on.wait()
+            return {"done": True}
+
+        async with serving(path, slow) as server:
+            waiting = asyncio.create_task(exchange(path, b"{}\n"))
+            await entered.wait()
+            for _ in range(2 * sockets.MOST_CLIENTS):  # no slot is lost by it either
+                assert server.is_there()
+                path.unlink()
+                assert not server.is_there()
+                server.restore()
+            assert stat.S_IMODE(path.stat().st_mode) == 0o666
+            go_on.set()
+            assert await waiting == b'{"done":true}\n'
+            assert await exchange(path, b"{}\n") == b'{"done":true}\n'
+        assert not path.exists()
+
+    before = len(os.listdir("/proc/self/fd"))
+    asyncio.run(main())
+    assert len(os.listdir("/proc/self/fd")) == before

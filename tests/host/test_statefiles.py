@@ -191,3 +191,23 @@ def test_link_says_why_not(tmp_path: Path) -> None:
     assert reason is not None
     assert reason.startswith(f"{tmp_path}/missing/role: no link to the role, uid ")
     assert StateFiles(str(tmp_path)).link() is None
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    state = StateFiles(str(tmp_path), str(link))
+    assert state.missing() == []
+    state.publish("leader", {})
+    assert state.link() is None
+    assert state.missing() == []
+    (tmp_path / "role").write_text("follower\n")
+    (tmp_path / "leader").unlink()
+    link.unlink()
+    assert sorted(state.missing()) == [f"{tmp_path}/{name}" for name in ("leader", "link", "role")]
+    state.publish("leader", {})
+    state.link()
+    assert (state.missing(), link.read_text()) == ([], "leader\n")
+    state.publish("follower", {})
+    assert state.missing() == []
+    state.withdraw()
+    assert state.missing() == []  # nothing is published

@@ -65,6 +65,23 @@ class Process:
             if wanted(line):
                 return line
 
+    def wait_for_next(self, seconds: float = 8) -> None:
+        """Wait for one more line, whatever it is."""
+        try:
+            self.seen.append(self._lines.get(timeout=seconds))
+        except queue.Empty:
+            pytest.fail(f"nothing more within {seconds} s; before: {self.seen}")
+
+    def wait_for_silence(self, quiet: float, seconds: float = 20) -> None:
+        """Wait until no line has come for ``quiet`` seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                self.seen.append(self._lines.get(timeout=quiet))
+            except queue.Empty:
+                return
+        pytest.fail(f"never silent for {quiet} s within {seconds} s")
+
     def say(self, command: str) -> None:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{command}\n")

@@ -1,6 +1,7 @@
 """A process that discovers: started by the mDNS tests inside a network namespace.
 
-Arguments: node, id, port, service, interfaces (comma-separated; empty for the usable ones).
+Arguments: node, id, port, service, interfaces (comma-separated; empty for the usable ones), and how
+often to be announced again, in seconds, if not as usual.
 Prints one JSON object a line for what it is told; reads the commands ``lead``, ``follow``,
 ``refresh`` and ``quit`` from stdin.
 """
@@ -12,6 +13,7 @@ import json
 import sys
 import time
 
+from followtheleader.net import mdns_session
 from followtheleader.net.interfaces import usable
 from followtheleader.net.mdns import Announcement, Discovery
 from followtheleader.net.watch import InterfaceWatch
@@ -21,7 +23,11 @@ def say(**facts: object) -> None:
     print(json.dumps(facts), flush=True)
 
 
-async def main(node: str, node_id: str, port: str, service: str, names: str) -> None:
+async def main(
+    node: str, node_id: str, port: str, service: str, names: str, often: str = ""
+) -> None:
+    if often:
+        mdns_session.ANNOUNCE_SECONDS = float(often)
     chosen = tuple(name for name in names.split(",") if name)
     discovery = Discovery(
         Announcement(service, node, int(node_id), int(port), "1.0"),
@@ -42,7 +48,7 @@ async def main(node: str, node_id: str, port: str, service: str, names: str) -> 
         if command == "refresh":
             discovery.refresh()
         else:
-            discovery.set_leading(command == "lead")
+            discovery.set_role(leading=command == "lead", following=command == "follow")
     began = time.monotonic()
     await discovery.close()
     watch.close()

@@ -38,6 +38,21 @@ async def main():
 asyncio.run(main())
 """
 
+# Prints a line for every answer on the network: when all are silent, nobody has asked.
+LISTENER = """
+import json, socket, struct
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("", 5353))
+group = socket.inet_aton("224.0.0.251") + socket.inet_aton("10.77.0.2")
+s.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+print(json.dumps({"started": True}), flush=True)
+while True:
+    data = s.recv(9000)
+    if data[2] & 0x80:
+        print(json.dumps({"answer": True}), flush=True)
+"""
+
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., Process]]:
@@ -80,6 +95,20 @@ def test_only_the_leader_has_the_leaders_record(start: Callable[..., Process]) -
     # The member's own record stays: who starts later still finds it.
     late = start("b", *member("late", 2))
     late.wait_for(found("10.77.0.1", 9001))
+
+
+def test_who_follows_nobody_is_announced_again_and_again(start: Callable[..., Process]) -> None:
+    """Two parts of a network may never have heard of each other; but a follower's leader does it
+    for it, or everybody would hear everybody all the time."""
+    listener = start("b", "-c", LISTENER)
+    a = start("a", *member("a", 1), "0.3")
+    for _ in range(8):  # three at the start, and then nobody has asked
+        listener.wait_for_next()
+    a.say("follow")
+    listener.wait_for_silence(1.5)
+    a.say("lead")
+    for _ in range(8):
+        listener.wait_for_next()
 
 
 def test_port_5353_taken_exclusively_then_freed(start: Callable[..., Process]) -> None:

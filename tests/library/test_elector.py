@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import socket
 import threading
 import time
@@ -12,6 +14,8 @@ from functools import partial
 import pytest
 
 from followtheleader import Elector, ElectorEvent, elect
+from followtheleader.config.loader import default_of
+from followtheleader.elector import OPTIONS
 from followtheleader.errors import AddressError
 
 PATIENCE = 15.0
@@ -146,18 +150,68 @@ def test_options_of_the_seed() -> None:
     assert elector.service == "x.mine"
 
 
+NAME = "write a name of at most 63 bytes"
+LIST = "write a list such as [10.0.0.2, host-b:9001]"
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "says"),
     [
-        {"name": ""},
-        {"name": "x", "port": 0},
-        {"name": "x", "max_failed_responses": 0},
-        {"name": "x", "peers": ("host:x",)},
+        ({}, f"name: is empty, {NAME}"),
+        ({"name": 7}, 'name: 7 is a number, write it in quotes: "7"'),
+        ({"type": "t" * 62}, "is longer than 63 bytes"),
+        ({"host": "x"}, "host: 'x' is not an IPv4 address, write an IPv4 address of this host"),
+        ({"host": "::1"}, "host: '::1' is an IPv6 address, and only IPv4 is spoken so far"),
+        ({"host": None}, "host: is None, write an IPv4 address"),
+        ({"node": "a b"}, "node: 'a b' cannot be used, write a name of letters, digits"),
+        ({"port": 0}, "port: 0 is out of range, write a number from 1 to 65535"),
+        ({"port": "9001"}, 'port: "9001" is text, write 9001 without quotes'),
+        ({"port": True}, "port: true is a boolean, write a number from 1 to 65535"),
+        ({"max_failed_responses": 0}, "max_failed_responses: 0 is out of range"),
+        ({"maxFailedResponses": 2.5}, "max_failed_responses: '2.5' is not a whole number"),
+        ({"mdns": "yes"}, 'mdns: "yes" is text, write true'),
+        ({"interfaces": ["nope"]}, "interfaces: nope does not exist on this host now"),
+        ({"interfaces": ["a b"]}, "interfaces: 'a b' cannot be used"),
+        ({"interfaces": "lo"}, "interfaces: 'lo' is text, write a list: [lo]"),
+        ({"peers": ["a b"]}, "peers: 'a b' is not a host name, write an address or a host name"),
+        ({"peers": ["host:x"]}, "peers: 'x' is not a port (1 to 65535)"),
+        (
+            {"peers": ["::1:9001"]},
+            "peers: '::1:9001' is IPv6 without brackets, write \"[::1]:9001\"",
+        ),
+        ({"peers": "a:1"}, "peers: 'a:1' is text, write a list: [a:1]"),
+        ({"peers": {"a"}}, f"peers: {{'a'}} is of type set, {LIST}"),
+        ({"peers": ["a", b"b"]}, f"peers: b'b' is of type bytes, {LIST}"),
+        ({"hots": "10.0.0.2"}, "hots: is unknown, did you mean 'host'?"),
+        ({"priority": 3}, "priority: is a key of the agent and no option of the library, write"),
     ],
+    ids=str,
 )
-def test_options_that_make_no_sense_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match=":"):
-        elect(options)
+def test_options_that_make_no_sense_are_refused(options: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(says)}" if ":" in says else says) as told:
+        elect({"name": "x", **options} if options else {})
+    assert "\n" not in str(told.value)
+
+
+def test_every_fault_of_the_options_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match=":") as told:
+        elect("x", port=0, host="q", peers=["a b", "10.0.0.2"])
+    named = [line.partition(":")[0] for line in str(told.value).splitlines()]
+    assert named == ["port", "host", "peers"]
+
+
+def test_options_mean_what_they_mean_to_the_agent() -> None:
+    """Including the defaults, which the signature states for people."""
+    for name, parameter in inspect.signature(Elector).parameters.items():
+        if name in ("host", "port", "max_failed_responses"):
+            assert parameter.default == default_of(name)
+    assert set(inspect.signature(Elector).parameters) == set(OPTIONS)
+    assert elect("x", interfaces=["lo"], peers=["10.0.0.2", "b:1"], node=None).service == "x"
+
+
+def test_a_host_name_that_no_node_can_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "höst")
+    assert elect("x").service == "x"
 
 
 def test_unknown_events_are_refused() -> None:

@@ -65,7 +65,7 @@ def run_until_told(interfaces: object, most_seconds: float = 5) -> list[str]:
         async with asyncio.timeout(most_seconds):
             await said.wait()
         discovery.refresh()
-        discovery.set_leading(True)
+        discovery.set_role(leading=True, following=False)
         await asyncio.sleep(0)
         assert discovery.failure is not None
         await discovery.close()

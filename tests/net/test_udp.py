@@ -70,7 +70,8 @@ def test_a_flood_comes_in_batches_and_leaves_the_loop_its_turns(
                 await asyncio.sleep(0)
 
     asyncio.run(main())
-    assert batches == [64, 64, 22, 0]
+    assert batches[0] == 1, "a quiet agent looks for one datagram only"
+    assert 1 < max(batches) <= 64
 
 
 def test_drain_reads_what_is_there_at_once(endpoint: Endpoint, peer: socket.socket) -> None:
@@ -105,7 +106,7 @@ def test_the_wildcard_takes_only_chosen_interfaces_and_this_host(peer: socket.so
             peer.sendto(b"x", (HOST, endpoint.port))
             assert endpoint.drain() == passed
         # With loopback not counted as this host, the same datagram is foreign.
-        endpoint._accepted = frozenset((9999,))
+        endpoint._accepted = frozenset((b"none",))
         peer.sendto(b"x", (HOST, endpoint.port))
         assert endpoint.drain() == 0
         assert endpoint.foreign == 1

@@ -8,41 +8,29 @@ delivered is lost. All clocks are exact; times are in milliseconds of true time 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from followtheleader.core.actions import (
-    Action,
-    ChangeRole,
-    DepositWill,
-    Persist,
-    PublishToken,
-    Restart,
-    Send,
-    Stopped,
-)
 from followtheleader.core.election import Election
 from followtheleader.core.events import (
     AddressFound,
-    Event,
     LinkChanged,
     Received,
     Settled,
     Started,
     StepDownRequested,
     StopRequested,
-    StoreFailed,
     Woken,
 )
 from followtheleader.core.messages import Header, Hello, Message, Release
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.timing import Timing
-from followtheleader.core.types import MS, Address, Instant, Owner, Role, Span, Term
+from followtheleader.core.types import MS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
+from sim.driver import LAST_COUNTER
+from sim.seat import Life, Seat
 
 DEFAULT = Timing(250 * MS, 3, 0)
 PATIENCE_MS = 20_000
-NOBODY = Owner(0, 0)
-LAST_COUNTER = 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +46,6 @@ class Flight:
     def is_a(self, kind: type, source: str, target: str) -> bool:
         """Is it a ``kind`` of message on this way?"""
         return self.source == source and self.target == target and isinstance(self.message, kind)
-
-
-@dataclass(slots=True)
-class Seat:
-    """One node at the table, and what its disk and its guardian know."""
-
-    name: str
-    address: Address
-    priority: int
-    timing: Timing
-    voter_name: str
-    id: int
-    wall_ms: int = 1
-    election: Election | None = None
-    owner: Owner = NOBODY
-    counter: int = 0
-    memory: Memory = field(default_factory=Memory)
-    disk_fails: bool = False
-    keeps_job: bool = False
-    """The job does not end before the test says so with `Table.settle`."""
-    late_by: Span = 0
-    """The process is this slow: it is woken so long after its deadline."""
-    voters: tuple[str, ...] | None = None
-    """What its own configuration says (empty: an open group); None: as everybody's."""
-    orders: list[Action] = field(default_factory=list)
-    """Everything that its lives have ordered, in order, whether it could be performed or not."""
-    changes: list[ChangeRole] = field(default_factory=list)
-    tokens: list[Term] = field(default_factory=list)
-    stopped: Stopped | None = None
-    restart_above: int | None = None
-    """The election asked for a later incarnation than this."""
-    will: DepositWill | None = None
 
 
 class Table:
@@ -142,40 +98,39 @@ class Table:
     ) -> None:
         """Start a node; it knows all addresses. ``memory`` None: what its disk remembers."""
         seat = self.seats[name]
-        seat.owner = Owner(seat.id, incarnation)
-        seat.counter = 0
         seat.stopped = None
-        remembered = seat.memory if memory is None else memory
-        seat.memory = remembered
+        seat.memory = seat.memory if memory is None else memory
         voters = self.voters if seat.voters is None else seat.voters
-        node = Node(seat.owner, seat.voter_name, seat.priority, seat.timing, voters)
+        owner = Owner(seat.id, incarnation)
+        node = Node(owner, seat.voter_name, seat.priority, seat.timing, voters)
         rng = random.Random(f"{self._seed}/{name}/{incarnation}")
-        seat.election = Election(node, remembered, rng, self.now, job_running)
+        election = Election(node, seat.memory, rng, self.now, job_running)
+        seat.last_life = life = Life(self, seat, node, election)
         for other in self.seats.values():
             if other is not seat:
-                self._step(seat, AddressFound(other.address))
-        self._step(seat, Started())
+                life.step(AddressFound(other.address))
+        life.step(Started())
 
     def crash(self, name: str) -> None:
         """The node is gone; its disk stays."""
-        self.seats[name].election = None
+        self.seats[name].life.alive = False
 
     def stop(self, name: str) -> None:
         """Ask the node to leave."""
-        self._step(self.seats[name], StopRequested())
+        self.seats[name].hear(StopRequested())
 
     def step_down(self, name: str, sit_out: Span = 0) -> None:
         """Ask the node to hand over."""
-        self._step(self.seats[name], StepDownRequested(sit_out))
+        self.seats[name].hear(StepDownRequested(sit_out))
 
     def carrier(self, name: str, *, up: bool) -> None:
         """Its interfaces have lost their carrier, or have it back."""
-        self._step(self.seats[name], LinkChanged(up))
+        self.seats[name].hear(LinkChanged(up))
 
     def settle(self, name: str) -> None:
         """The guardian says that the newest change's job and hooks have ended."""
         seat = self.seats[name]
-        self._step(seat, Settled(seat.changes[-1].change if seat.changes else 0))
+        seat.hear(Settled(seat.changes[-1].change if seat.changes else 0))
 
     def die_with_will(self, name: str) -> Release:
         """The agent is gone; its guardian says the deposited will, which is returned."""
@@ -185,7 +140,7 @@ class Table:
             raise LookupError(f"{name} has no will")
         for receiver, address in seat.will.recipients:
             header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority)
-            self._put(Flight(name, self._at(address).name, header, seat.will.release, self.ms))
+            self.put(seat, address, header, seat.will.release)
         return seat.will.release
 
     # -- roads
@@ -212,21 +167,18 @@ class Table:
         before = len(self.flights)
         seat = self.seats[flight.target]
         source = self.seats[flight.source].address
-        self._step(seat, Received(flight.header, flight.message, source))
+        seat.hear(Received(flight.header, flight.message, source))
         return [f.message for f in self.flights[before:] if f.source == flight.target]
 
     def say(self, source: str, target: str, message: Message) -> list[Message]:
         """Have ``source`` say what it would not say by itself; return what ``target`` answers."""
-        seat = self.seats[source]
-        seat.counter += 1
-        header = Header(seat.owner, seat.counter, self.seats[target].id, seat.priority)
+        header = self.seats[source].life.header(self.seats[target].id)
         return self.deliver(Flight(source, target, header, message, self.ms))
 
     def repeat(self, flight: Flight) -> list[Message]:
         """Have its sender say the same again, as a new datagram, and deliver that."""
-        seat = self.seats[flight.source]
-        seat.counter += 1
-        return self.deliver(replace(flight, header=replace(flight.header, counter=seat.counter)))
+        counter = self.seats[flight.source].life.next_counter()
+        return self.deliver(replace(flight, header=replace(flight.header, counter=counter)))
 
     def last(self, source: str, target: str, kind: type) -> Flight:
         """Return the newest datagram of that kind that was said."""
@@ -282,7 +234,7 @@ class Table:
                 due.append((at, self._made + 1 + order, seat.name))
         if not due or min(due)[0] > end:
             self.now = max(self.now, end)
-            self._look()
+            self.look()
             return False
         at, made, name = min(due)
         self.now = at
@@ -291,7 +243,7 @@ class Table:
                 self._travelling.remove(entry)
                 self.deliver(entry[2])
                 return True
-        self._step(self.seats[name], Woken(self.seats[name].wall_ms))
+        self.seats[name].hear(Woken(self.seats[name].wall_ms))
         return True
 
     # -- what can be seen
@@ -322,65 +274,21 @@ class Table:
         """Return the roles that ``name`` has had, in order."""
         return [change.role for change in self.seats[name].changes]
 
-    # -- within
+    # -- what lives at the table tell it
 
-    def _step(self, seat: Seat, event: Event) -> None:
-        if seat.election is None:
-            return
-        actions = seat.election.step(event, self.now)
-        self._perform(seat, actions)
-        self._look()
-
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Count the leaders."""
         self.most_leaders = max(self.most_leaders, len(self.leaders()))
 
-    def _perform(self, seat: Seat, actions: list[Action]) -> None:
-        settle: int | None = None
-        failed = False
-        seat.orders += actions
-        for action in actions:
-            if isinstance(action, Send):
-                self._say(seat, action)
-            elif isinstance(action, Persist):
-                if not seat.disk_fails:
-                    seat.memory = Memory(action.floor, action.max_lock)
-                    continue
-                failed = True
-                if action.required:
-                    break
-            elif isinstance(action, ChangeRole):
-                seat.changes.append(action)
-                settle = action.change
-            elif isinstance(action, PublishToken):
-                seat.tokens.append(action.token)
-            elif isinstance(action, DepositWill):
-                seat.will = action
-            elif isinstance(action, Restart):
-                seat.restart_above = action.incarnation
-            elif isinstance(action, Stopped):
-                seat.stopped = action
-                seat.election = None
-        if failed:
-            self._step(seat, StoreFailed())
-        if settle is not None and not seat.keeps_job:
-            self._step(seat, Settled(settle))
-
-    def _say(self, seat: Seat, send: Send) -> None:
-        target = self._at(send.address)
-        seat.counter += 1
-        header = Header(seat.owner, seat.counter, send.receiver, seat.priority)
-        self._put(Flight(seat.name, target.name, header, send.message, self.ms))
-
-    def _at(self, address: Address) -> Seat:
-        return next(seat for seat in self.seats.values() if seat.address == address)
-
-    def _put(self, flight: Flight) -> None:
+    def put(self, source: Seat, to: Address, header: Header, message: Message) -> None:
+        """Lay a datagram on the table, or let it travel where its road is open."""
+        target = next(seat for seat in self.seats.values() if seat.address == to)
+        flight = Flight(source.name, target.name, header, message, self.ms)
         self.flights.append(flight)
-        kinds = self._roads.get((flight.source, flight.target))
-        travels = kinds is not None and (not kinds or isinstance(flight.message, kinds))
-        greets = isinstance(flight.message, Hello) and (
-            (flight.source, flight.target) not in self._cut
-        )
+        way = (source.name, target.name)
+        kinds = self._roads.get(way)
+        travels = kinds is not None and (not kinds or isinstance(message, kinds))
+        greets = isinstance(message, Hello) and way not in self._cut
         if travels or greets:
             self._made += 1
             self._travelling.append((self.now + MS, self._made, flight))

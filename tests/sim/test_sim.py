@@ -96,7 +96,7 @@ def test_the_trace_is_the_same_in_every_process() -> None:
     [
         ("followtheleader.core.context._quarantine", lambda *_: 0, "I6"),
         ("followtheleader.core.acceptor.Acceptor.lock", lambda *_: None, "I7"),
-        ("followtheleader.core.election.lock_span", lambda lease, _: lease // 4, "I2"),
+        ("followtheleader.core.learner.lock_span", lambda lease, _: lease // 4, "I2"),
     ],
 )
 def test_a_broken_core_is_seen(

@@ -3,6 +3,7 @@
     main            chooses the command; the only file that knows them all
     options         words and options of a command, and what to say when they are wrong
     locating        which running instance is meant
+    streams         what is printed when nobody can take it
     terminal        colour, tables, and spans of time for people
     run             the agent itself, in the foreground
     demo            three agents, a crash, a freeze, a stop: measured (demo_group, demo_log, …)

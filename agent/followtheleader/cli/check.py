@@ -13,10 +13,10 @@ from typing import Any
 from followtheleader import cli
 from followtheleader.cli import locating, options, terminal
 from followtheleader.cli.run import CONFIG_DIR, config_path
-from followtheleader.config import advice, load
+from followtheleader.config import advice
 from followtheleader.config.durations import MS, format_duration
+from followtheleader.config.loader import examine
 from followtheleader.config.settings import Settings
-from followtheleader.errors import ConfigError
 from followtheleader.roles_here import DEFAULT_ROLE_FILE
 
 USAGE = """\
@@ -58,20 +58,19 @@ class _Report:
 
     def __init__(self, path: str, instance: str | None) -> None:
         self.path = path
-        self.faults: list[str] = []
-        self.warnings: list[str] = []
-        self.settings: Settings | None = None
-        try:
-            self.settings = load(path, instance)
-        except ConfigError as wrong:
-            self.faults = wrong.faults
-        else:
-            self.warnings = advice.warnings(self.settings)
+        found = examine(path, instance)
+        self.settings, self.faults = found.settings, found.faults
+        # Of a faulty file nothing is certain but its hooks, which are files of their own.
+        self.warnings = (
+            advice.warnings(found.settings)
+            if found.settings
+            else advice.hook_warnings(found.commands, found.hooks_dir)
+        )
 
     def as_json(self) -> dict[str, Any]:
         about: dict[str, Any] = {"path": self.path, "ok": self.settings is not None}
         if self.settings is None:
-            return {**about, "faults": self.faults}
+            return {**about, "faults": self.faults, "warnings": self.warnings}
         settings = self.settings
         return {
             **about,
@@ -88,8 +87,9 @@ class _Report:
         }
 
     def as_text(self, paint: terminal.Paint, width: int) -> str:
+        warnings = [_warning(warning, paint, width) for warning in self.warnings]
         if self.settings is None:
-            return "\n".join(self.faults)
+            return "\n".join([*self.faults, *warnings])
         settings = self.settings
         group = f"quorum group of {', '.join(settings.voters)}" if settings.voters else "open group"
         lines = [
@@ -100,8 +100,7 @@ class _Report:
         ]
         for label, span, why in advice.timeline(settings):
             lines.append(_moment(label, format_duration(span), why, width))
-        lines += [_warning(warning, paint, width) for warning in self.warnings]
-        return "\n".join(lines)
+        return "\n".join([*lines, *warnings])
 
 
 def _moment(label: str, span: str, why: str, width: int) -> str:

@@ -44,5 +44,9 @@ def main(argv: list[str]) -> int:
 
 def _write_new(path: str, content: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+    except OSError:
+        os.unlink(path)  # Half a configuration would stand in the way of the next attempt.
+        raise

@@ -6,10 +6,10 @@ table (in ``followtheleader.cli``), never in a traceback.
 
 from __future__ import annotations
 
-import os
 import sys
 
 from followtheleader import __version__, cli
+from followtheleader.cli import streams
 from followtheleader.cli.options import HelpWanted, WrongUsage, near_miss
 from followtheleader.errors import ConfigError, FtlError, InvariantBroken, NoAnswer
 
@@ -26,6 +26,11 @@ COMMANDS = {
     "example-config": "a configuration to start from",
 }
 
+ONLY_FOR_AN_AUDIENCE = ("demo",)
+"""Commands that stop when nobody sees what they print."""
+ANSWERS_BY_EXIT_CODE = ("is-leader",)
+"""Commands whose exit code is the answer: what they print may be lost, and it stays true."""
+
 BROKEN_PIPE = 128 + 13
 INTERRUPTED = 128 + 2
 
@@ -33,36 +38,36 @@ INTERRUPTED = 128 + 2
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: this process's); return the exit code."""
     words = sys.argv[1:] if argv is None else argv
-    if sys.stdout is None:  # closed by the caller (`>&-`): whoever wants only the exit code gets it
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    before = sys.stdout, sys.stderr
+    out, err = streams.guard()
+    try:
+        return _answer(words, out)
+    finally:
+        err.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _answer(words: list[str], out: streams.Stream) -> int:
+    out.needed = bool(words) and words[0] in ONLY_FOR_AN_AUDIENCE
     try:
         code = _run(words)
-    except BrokenPipeError:
-        _abandon_stdout()
-        return BROKEN_PIPE
+    except streams.OutputLost:
+        code = cli.NO
     except KeyboardInterrupt:
-        return INTERRUPTED
-    return _flush(code)
+        code = INTERRUPTED
+    out.needed = False
+    out.flush()
+    return code if out.lost is None else _without_output(code, out.lost, words)
 
 
-def _flush(code: int) -> int:
-    """Write out what was printed; ``code``, or another if it could not be."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+def _without_output(code: int, lost: OSError, words: list[str]) -> int:
+    """The exit code if what was printed is ``lost``, for which a reader may have had reasons."""
+    if isinstance(lost, BrokenPipeError):
         # Whoever read us has seen enough (`| head`). The answer stays what it was: `is-leader`
         # must not turn into a yes, nor into a no, because nobody reads its word.
-        _abandon_stdout()
-    except OSError as error:
-        _abandon_stdout()
-        _say(f"ftl-agent: standard output: {error.strerror}")
-        return cli.NO
-    return code
-
-
-def _abandon_stdout() -> None:
-    # The interpreter flushes once more when it ends, and would complain.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return BROKEN_PIPE if words[0] in ONLY_FOR_AN_AUDIENCE else code
+    _say(f"ftl-agent: standard output: {lost.strerror}")
+    return cli.NO if code == cli.YES and words[0] not in ANSWERS_BY_EXIT_CODE else code
 
 
 def _run(words: list[str]) -> int:

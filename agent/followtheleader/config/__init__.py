@@ -8,14 +8,15 @@ up the host's name, and touches nothing else: whether a hook exists is asked by 
     schema    the one table of every key: parser, example file, check and man page follow it
     kinds     what a key may hold: a number, a duration, a list of names … (places: addresses,
               paths, commands; durations: how they are written)
-    nodes     YAML to bounded values that know their line and column; constructs nothing (syntax
-              tells what is not YAML, faults collects everything that is told)
+    values    what may stand in a file, with its line and column
+    nodes     YAML to bounded values; constructs nothing (syntax tells what is not YAML, faults
+              collects everything that is told)
     loader    values to `Settings`; the rules between keys
+    options   the options of a Python program, judged by the same table
     settings  the result, without a trace of YAML
     advice    what is allowed but perhaps not meant; the failover timeline
     reload    which changes a reload applies
     example   the commented example file
-    hook_files  the hooks that run when none is set
     hooks     a program: the hooks of a file as JSON, for the guardian
 
 Importing this package or ``settings`` does not import yaml.

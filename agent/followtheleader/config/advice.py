@@ -7,15 +7,17 @@ Both serve ``ftl-agent check``. Nothing here stops an agent from starting.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import stat
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from followtheleader.config.durations import MS, SECOND, format_duration
-from followtheleader.config.faults import near_miss, show
-from followtheleader.config.hook_files import default_hooks, is_executable
-from followtheleader.config.places import literal_ip
-from followtheleader.config.settings import EVENTS, Settings
+from followtheleader.config.faults import near_miss, printable, show
+from followtheleader.config.places import ONLY_IPV4, literal_ip
+from followtheleader.config.settings import Command, Settings
+from followtheleader.hook_files import default_folder, default_hooks, is_executable, why_not
 
 BUSY_HOST = 25 * MS
 """Heartbeats closer than this make an ordinarily busy host lapse."""
@@ -40,7 +42,41 @@ def warnings(settings: Settings) -> list[str]:
         *_about_this_node(settings),
         *_about_timing(settings),
         *_about_network(settings),
-        *_about_hooks(settings),
+        *hook_warnings(settings.hooks.commands, settings.hooks_dir),
+    ]
+
+
+def hook_warnings(commands: Mapping[str, tuple[Command, ...] | None], hooks_dir: str) -> list[str]:
+    """Return what is wrong with the hooks: ``commands`` are set, those in ``hooks_dir`` default.
+
+    An event that is not in ``commands`` is passed over. The rules are those of `HookSettings`.
+    """
+    found = []
+    for event in commands:
+        key = f"hooks.on_{event}"
+        argvs = commands[event]
+        if argvs is None:
+            found += _about_default_hooks(hooks_dir, event)
+            continue
+        for argv in argvs:
+            found += _about_file(key, argv[0])
+            # `[/a.sh, /b.sh]` is one command; whoever wrote it may have meant two.
+            scripts = [word for word in argv[1:] if is_executable(word) and word[0] == "/"]
+            if len(argvs) == 1 and len(argv) == 2 and scripts:
+                found.append(
+                    f"{key}: {scripts[0]} is an argument of {argv[0]}; to run both, write "
+                    f"[[{argv[0]}], [{scripts[0]}]]"
+                )
+    return found
+
+
+def missing_interfaces(names: Iterable[str]) -> list[str]:
+    """Return a sentence for each of ``names`` that is no network interface of this host now."""
+    existing = [name for _, name in socket.if_nameindex()]
+    return [
+        f"{name} does not exist on this host now{near_miss(name, existing)}"
+        for name in names
+        if name not in existing
     ]
 
 
@@ -180,15 +216,13 @@ def _about_timing(settings: Settings) -> list[str]:
 
 
 def _about_network(settings: Settings) -> list[str]:
-    found = []
-    existing = [name for _, name in socket.if_nameindex()]
-    for name in settings.interfaces:
-        if name not in existing:
-            hint = near_miss(name, existing)
-            found.append(f"interfaces: {name} does not exist on this host now{hint}")
+    found = [f"interfaces: {text}" for text in missing_interfaces(settings.interfaces)]
     for peer in settings.peers:
         if literal_ip(peer.host.partition("%")[0]) == 6:
-            found.append(f"peers: {peer.host} is an IPv6 address, only IPv4 is spoken so far")
+            found.append(
+                f"peers: {peer.host} is an IPv6 address, {ONLY_IPV4}: it will not be reached, "
+                "name its IPv4 address or its host name"
+            )
     if settings.host.startswith("127."):
         found.append(f"host: {settings.host}, only agents on this same host are heard")
     if "static" in settings.discovery and settings.port is None and _other_instances(settings):
@@ -208,45 +242,27 @@ def _other_instances(settings: Settings) -> bool:
     return any(name.endswith(".yaml") and name != own for name in names)
 
 
-def _about_hooks(settings: Settings) -> list[str]:
-    found = []
-    for event in EVENTS:
-        commands = settings.hooks.commands[event]
-        key = f"hooks.on_{event}"
-        if commands is None:
-            found += _about_default_hooks(settings.hooks_dir, event)
-            continue
-        for command in commands:
-            found += _about_file(key, command[0])
-            # `[/a.sh, /b.sh]` is one command; whoever wrote it may have meant two.
-            scripts = [word for word in command[1:] if is_executable(word) and word[0] == "/"]
-            if len(commands) == 1 and len(command) == 2 and scripts:
-                found.append(
-                    f"{key}: {scripts[0]} is an argument of {command[0]}; to run both, write "
-                    f"[[{command[0]}], [{scripts[0]}]]"
-                )
-    return found
-
-
 def _about_default_hooks(directory: str, event: str) -> list[str]:
+    found = []
+    folder = default_folder(directory, event)
     try:
-        paths = default_hooks(directory, event)
+        os.listdir(folder)
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError:
+        found.append(f"on_{event}: {folder} is not a directory, make it one or remove it")
     except OSError as error:
-        return [f"{error.filename}: cannot be read ({error.strerror}), its hooks will not run"]
-    return [line for path in paths for line in _about_file(f"on_{event}", path)]
+        text = f"cannot be read ({error.strerror}), its hooks will not run; correct its permissions"
+        found.append(f"on_{event}: {folder} {text}")
+    paths = default_hooks(directory, event)
+    return found + [line for path in paths for line in _about_file(f"on_{event}", path)]
 
 
 def _about_file(key: str, path: str) -> list[str]:
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return [f"{key}: {path} does not exist, create it or correct the path"]
-    except OSError as error:
-        return [f"{key}: {path} cannot be examined ({error.strerror})"]
-    if not stat.S_ISREG(mode):
-        return [f"{key}: {path} is not a file, name a program"]
-    if not mode & 0o111:
-        return [f"{key}: {path} is not executable, run chmod +x {path}"]
-    if mode & stat.S_IWOTH:
-        return [f"{key}: {path} can be changed by everybody, run chmod o-w {path}"]
+    wrong = why_not(path)
+    if wrong is not None:
+        return [printable(f"{key}: {path} {wrong}", 10_000)]
+    if os.stat(path).st_mode & stat.S_IWOTH:
+        text = f"{key}: {path} can be changed by everybody, run chmod o-w {shlex.quote(path)}"
+        return [printable(text, 10_000)]
     return []

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from followtheleader.config.durations import format_duration, parse_duration
 from followtheleader.config.faults import near_miss, show
-from followtheleader.config.nodes import ListNode, MapNode, Node, Scalar
+from followtheleader.config.values import ListNode, MapNode, Node, Scalar
 
 Tell = Callable[[Node, str], None]
 """Tell that the value at a node is wrong, as the text says."""
@@ -25,6 +25,9 @@ Tell = Callable[[Node, str], None]
 _TRUTHS = {"true": "true", "yes": "true", "on": "true"}
 _TRUTHS |= {"false": "false", "no": "false", "off": "false"}
 _BARE_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
+_POWER = re.compile(r"\+?([0-9]{1,9})(?:\.0*)?[eE]\+?([0-9])")
+LONGEST_NUMBER = 20
+"""More digits than this are told as they stand, not what they amount to."""
 
 
 class Kind(Protocol):
@@ -142,8 +145,8 @@ class Integer:
         text = scalar.text
         if re.fullmatch(r"-?(0|[1-9][0-9]*)", text) is None:
             odd = surprise(scalar) if scalar.tag != "float" else _sexagesimal(scalar)
-            wrong = odd or f"{_as_written(scalar)} is not a whole number"
-            tell(node, f"{wrong}, write {self.expects}")
+            wrong = odd or f"{_as_written(scalar)} is not a whole number in digits"
+            tell(node, f"{wrong}, write {self._meant(scalar) or self.expects}")
         elif scalar.quoted:
             tell(node, f"{_as_written(scalar)} is text, write {text} without quotes")
         elif len(text) > 19 or not self.low <= int(text) <= self.high:
@@ -151,6 +154,18 @@ class Integer:
         else:
             return int(text)
         return None
+
+    def _meant(self, scalar: Scalar) -> str:
+        """Return the digits that a number in another notation stands for; empty if none fit."""
+        meant = [] if ":" in scalar.text else [_value(scalar)]
+        digits = scalar.text.lstrip("+")
+        if digits.isascii() and digits.isdecimal() and len(digits) <= LONGEST_NUMBER:
+            meant.append(int(digits))  # 010: few mean the octal number
+        elif scalar.tag != "int" and (power := _POWER.fullmatch(scalar.text)):
+            meant.append(int(power[1]) * 10 ** int(power[2]))
+        fitting = [number for number in meant if number is not None]
+        fitting = [number for number in fitting if self.low <= number <= self.high]
+        return " or ".join(str(number) for number in dict.fromkeys(fitting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +190,9 @@ class Duration:
             tell(node, f"{odd}, write {self.expects}")
             return None
         if _BARE_NUMBER.fullmatch(scalar.text):
-            tell(node, f"{scalar.text} has no unit, write {self._with_unit(scalar.text)}")
+            number = scalar.text.lstrip("0") or "0"
+            number = f"0{number}" if number.startswith(".") else number
+            tell(node, f"{scalar.text} has no unit, write {self._with_unit(number)}")
             return None
         try:
             span = parse_duration(scalar.text)
@@ -297,15 +314,12 @@ def surprise(scalar: Scalar) -> str | None:
 
 def _number(scalar: Scalar) -> str:
     written = show(scalar.text)[1:-1]
+    value = _value(scalar)
+    if value is None or str(value) == scalar.text:
+        return f"{written} is a number"
     plain = scalar.text.replace("_", "").lstrip("+-")
-    if scalar.tag == "int" and len(plain) <= 20:
-        if plain.startswith("0x"):
-            return f"YAML reads {written} as the number {int(plain, 16)}"
-        if plain.startswith("0b"):
-            return f"YAML reads {written} as the number {int(plain, 2)}"
-        if plain.startswith("0") and len(plain) > 1:
-            return f"YAML reads {written} as the octal number {int(plain, 8)}"
-    return f"{written} is a number"
+    octal = "octal " if plain.startswith("0") and plain.isdecimal() and len(plain) > 1 else ""
+    return f"YAML reads {written} as the {octal}number {value}"
 
 
 def _sexagesimal(scalar: Scalar) -> str | None:
@@ -313,13 +327,28 @@ def _sexagesimal(scalar: Scalar) -> str | None:
     if scalar.tag not in ("int", "float") or ":" not in scalar.text:
         return None
     written = show(scalar.text)[1:-1]
-    plain = scalar.text.replace("_", "").lstrip("+-")
-    if scalar.tag == "float" or len(plain) > 20:
+    value = _value(scalar)
+    if value is None:
         return f"YAML reads {written} as a number in base 60"
-    value = 0
-    for part in plain.split(":"):
-        value = value * 60 + int(part)
     return f"YAML reads {written} as the number {value} in base 60"
+
+
+def _value(scalar: Scalar) -> int | None:
+    """Return the whole number that YAML 1.1 reads; None if it is none, or absurdly long."""
+    plain = scalar.text.replace("_", "").lstrip("+-")
+    if scalar.tag != "int" or scalar.quoted or len(plain) > LONGEST_NUMBER:
+        return None
+    value = 0
+    if ":" in plain:
+        for part in plain.split(":"):
+            value = value * 60 + int(part)
+    else:
+        base = {"0x": 16, "0b": 2}.get(plain[:2], 8 if plain.startswith("0") else 10)
+        digits = plain[2:] if base in (2, 16) else plain
+        if not digits:
+            return None  # `0x_` is a number to YAML 1.1, and has none
+        value = int(digits, base)
+    return -value if scalar.text.startswith("-") else value
 
 
 def _as_written(scalar: Scalar) -> str:

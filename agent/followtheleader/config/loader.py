@@ -11,6 +11,7 @@ import os
 import re
 import socket
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -20,7 +21,6 @@ from followtheleader.config import nodes
 from followtheleader.config.durations import format_duration
 from followtheleader.config.faults import Faults, Place, near_miss, show
 from followtheleader.config.kinds import NODE_NAME, surprise
-from followtheleader.config.nodes import Broken, MapNode, Node, Scalar
 from followtheleader.config.schema import (
     BY_NAME,
     KEYS,
@@ -31,7 +31,14 @@ from followtheleader.config.schema import (
     unknown,
     words,
 )
-from followtheleader.config.settings import EVENTS, HookSettings, Settings
+from followtheleader.config.settings import (
+    EVENTS,
+    Command,
+    HookSettings,
+    Settings,
+    hooks_dir_of,
+)
+from followtheleader.config.values import Broken, ListNode, MapNode, Node, Scalar
 from followtheleader.errors import ConfigError, ensure
 
 _START = Place(1, 1)
@@ -48,6 +55,29 @@ def load(path: str, instance: str | None = None) -> Settings:
     return parse(_read(path), path, instance)
 
 
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What could be made out of a file, faulty or not.
+
+    ``settings`` is None if there are ``faults``. ``commands`` has each hook event that is whole, as
+    `HookSettings.commands`; the files in ``hooks_dir`` run for those that are not set.
+    """
+
+    settings: Settings | None
+    faults: list[str]
+    commands: Mapping[str, tuple[Command, ...] | None]
+    hooks_dir: str
+
+
+def examine(path: str, instance: str | None = None) -> Examination:
+    """Read the file at ``path`` as `load` does, and return also what a fault leaves whole."""
+    try:
+        data = _read(path)
+    except ConfigError as error:
+        return Examination(None, error.faults, {}, "")
+    return _examine(data, path, instance, None)
+
+
 def parse(
     data: bytes, path: str, instance: str | None = None, host_name: str | None = None
 ) -> Settings:
@@ -55,10 +85,21 @@ def parse(
 
     ``host_name`` defaults to this host's. Raises `ConfigError` with every fault.
     """
+    examination = _examine(data, path, instance, host_name)
+    if examination.settings is None:
+        raise ConfigError(examination.faults)
+    return examination.settings
+
+
+def _examine(data: bytes, path: str, instance: str | None, host_name: str | None) -> Examination:
     faults = Faults(path)
     name = _instance_name(path, instance, faults)
+    named = not faults
     given = _Given(faults)
-    given.take(nodes.read(data, faults))
+    root = nodes.read(data, faults)
+    # What is not YAML may set anything: of its hooks nothing is known.
+    known = named and (isinstance(root, MapNode) or (root is None and not faults))
+    given.take(root)
     _check_rules(given, name)
     host_name = socket.gethostname() if host_name is None else host_name
     if not given.has("node") and re.fullmatch(r"[A-Za-z0-9._-]{1,63}", host_name) is None:
@@ -67,8 +108,13 @@ def parse(
             "node",
             f"the host name {show(host_name)} cannot be used, set node to {NODE_NAME.expects}",
         )
-    faults.raise_if_any()
-    return _settings(given, os.path.abspath(path), name, host_name)
+    path = os.path.abspath(path)
+    whole = [event for event in EVENTS if known and not given.broken("hooks", f"hooks.on_{event}")]
+    commands = {event: given.value(f"hooks.on_{event}") for event in whole}
+    hooks_dir = hooks_dir_of(path, name)
+    if faults:
+        return Examination(None, faults.error().faults, commands, hooks_dir)
+    return Examination(_settings(given, path, name, host_name), [], commands, hooks_dir)
 
 
 @cache
@@ -103,7 +149,7 @@ class _Given:
             case MapNode():
                 self._section("", root)
             case _:
-                kind = "a list" if isinstance(root, nodes.ListNode) else "only a text"
+                kind = "a list" if isinstance(root, ListNode) else "only a text"
                 self.faults.add(root.place, "file", f"holds {kind}, write lines of `key: value`")
 
     def has(self, *names: str) -> bool:
@@ -134,6 +180,8 @@ class _Given:
                 self.faults.add(key_node.place, name, unknown(section, word))
             elif allowed[word] is None:
                 self._enter(word, value)
+                if not isinstance(value, MapNode):
+                    self.places[word] = value.place  # and has no value: it is not whole
             else:
                 self._value(name, value)
             first.setdefault(word, key_node.place)

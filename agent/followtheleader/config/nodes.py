@@ -12,61 +12,18 @@ as deep as the document likes, the second turns ``on`` into True before anybody 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import yaml
 
 from followtheleader.config import syntax
 from followtheleader.config.faults import Faults, Place, show
+from followtheleader.config.values import Broken, ListNode, MapNode, Node, Scalar
 from followtheleader.errors import InvariantBroken
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
 MAX_VALUES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """One word or text. ``text`` is what stands in the file, quotes and escapes resolved.
-
-    ``tag`` is what YAML 1.1 takes it for: str, int, float, bool, null, timestamp, merge, value.
-    """
-
-    place: Place
-    text: str
-    tag: str
-    quoted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ListNode:
-    """A list. ``size`` counts all values within, ``height`` the levels of nesting."""
-
-    place: Place
-    items: tuple[Node, ...]
-    size: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class MapNode:
-    """A mapping in the order of the file, duplicate keys included."""
-
-    place: Place
-    pairs: tuple[tuple[Node, Node], ...]
-    size: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """Something is wrong with this value, and it has been told."""
-
-    place: Place
-
-
-Node = Scalar | ListNode | MapNode | Broken
 
 
 def read(data: bytes, faults: Faults) -> Node | None:

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 from followtheleader.config.faults import show
 from followtheleader.config.kinds import Tell, text_of
-from followtheleader.config.nodes import ListNode, MapNode, Node
 from followtheleader.config.settings import Command, PeerAddress
+from followtheleader.config.values import ListNode, MapNode, Node
 
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
 _ZONE = re.compile(r"[^/:\s%]{1,15}")
 MAX_ARGUMENTS = 256
+ONLY_IPV4 = "only IPv4 is spoken so far"
+"""An IPv6 peer can be written, and is not reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,9 @@ class ListenAddress:
         wrong = _wrong_ipv4(text, unspecified=True)
         if wrong is None:
             return text
-        if ":" in text:
+        if literal_ip(text.partition("%")[0]) == 6:
+            wrong = f"{show(text)} is an IPv6 address, and {ONLY_IPV4}"
+        elif ":" in text:
             wrong = f"{show(text)} is not an IPv4 address (a port has its own key, port)"
         tell(node, f"{wrong}, write {self.expects}")
         return None
@@ -50,7 +55,7 @@ class Peer:
     def parse(self, node: Node, tell: Tell) -> PeerAddress | None:
         """Return host and port."""
         if isinstance(node, ListNode):
-            tell(node, 'is a list, write an IPv6 address in quotes: "[fe80::1]:9001"')
+            tell(node, f'is a list, write an IPv6 address in quotes: "[fe80::1]:9001"; {ONLY_IPV4}')
             return None
         if isinstance(node, MapNode):
             tell(node, "is a mapping, write host:port without a space: host-b:9001")
@@ -59,7 +64,7 @@ class Peer:
         if text is None:
             return None
         if "[" not in text and text.count(":") > 1:
-            tell(node, f'{show(text)} looks like IPv6, write it in brackets: "[fe80::1]:9001"')
+            tell(node, _without_brackets(text))
             return None
         try:
             return self._split(text)
@@ -168,6 +173,28 @@ def literal_ip(host: str) -> int | None:
         return None
 
 
+def _without_brackets(text: str) -> str:
+    """Say which form with brackets ``text`` stands for: the last part may be a port."""
+    address, _, port = text.rpartition(":")
+    forms = []
+    if _is_ipv6(address) and _PORT.fullmatch(port) and len(port) > 3:
+        forms.append(f'"[{address}]:{port}"')
+    if _is_ipv6(text):
+        forms.append(f'"[{text}]"')
+    if not forms:
+        wrong = f"{show(text)} has more than one colon and is not an IPv6 address"
+        return f"{wrong}, write {Peer().expects}"
+    return (
+        f"{show(text)} is IPv6 without brackets, write {' or '.join(forms)}; {ONLY_IPV4}, so name "
+        "an IPv4 address or a host name if this peer is to be reached"
+    )
+
+
+def _is_ipv6(text: str) -> bool:
+    plain, percent, zone = text.partition("%")
+    return literal_ip(plain) == 6 and (not percent or _ZONE.fullmatch(zone) is not None)
+
+
 def _any_text(_: str) -> bool:
     return True
 
@@ -210,7 +237,7 @@ def _check_ipv6(text: str) -> None:
 def _port(text: str | None) -> int | None:
     if text is None:
         return None
-    if re.fullmatch(r"[1-9][0-9]{0,4}", text) is None or int(text) > 65535:
+    if _PORT.fullmatch(text) is None or int(text) > 65535:
         raise ValueError(f"{show(text)} is not a port (1 to 65535)")
     return int(text)
 

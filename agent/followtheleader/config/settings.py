@@ -78,4 +78,9 @@ class Settings:
     @property
     def hooks_dir(self) -> str:
         """Where the hooks lie that run if none is set: ``/etc/ftl/svc`` for /etc/ftl/svc.yaml."""
-        return os.path.join(os.path.dirname(self.path), self.instance)
+        return hooks_dir_of(self.path, self.instance)
+
+
+def hooks_dir_of(path: str, instance: str) -> str:
+    """Return the `Settings.hooks_dir` of ``instance`` whose configuration is at ``path``."""
+    return os.path.join(os.path.dirname(path), instance)

@@ -52,6 +52,27 @@ _KNOWN = (
         False,
     ),
     (
+        "sequence entries are not allowed",
+        "a list item `- ` cannot begin here, begin it on the next line, or write [a, b]",
+        False,
+    ),
+    (
+        "found unknown escape character",
+        "in double quotes \\ begins an escape, and this one is not known, write \\\\ or use single "
+        "quotes",
+        False,
+    ),
+    (
+        "expected the node content, but found '<stream end>'",
+        "the file ends where a value is missing, close the list or mapping that is open",
+        False,
+    ),
+    (
+        "expected the node content",
+        "a value is missing here, write it, or quote it if this sign is meant",
+        False,
+    ),
+    (
         "expected '<document start>'",
         "something follows the end of the document, remove it",
         False,

@@ -50,8 +50,9 @@ drives it must:
     hearsay      a lock on a leader that only others can hear (open groups)
     last will    the RELEASE that the guardian sends for a dead agent
 
-Where to read on: `election` (what happens to a follower), `proposer` (what a candidate and a leader
-do), `acceptor` and `lease` (the two halves of the safety argument), `membership` (who is who).
+Where to read on: `election` (the loop, and what time brings), `learner` (what others say),
+`proposer` (what a candidate and a leader do), `acceptor` and `lease` (the two halves of the safety
+argument), `membership` (who is who).
 Sources: Trencseni, Gazso, Reinhardt, *PaxosLease* (arXiv 1209.4187, as revised in 2026); Raft's
 check-quorum and leader stickiness; VRRP's resignation (RFC 9568); Lifeguard (doubt in oneself).
 """

@@ -14,6 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from followtheleader.core.messages import Heartbeat
+from followtheleader.core.timing import lock_span
 from followtheleader.core.types import Instant, Owner, Rank, Span, Term
 
 FOREVER: Instant = 2**63 - 1
@@ -136,20 +138,23 @@ class Acceptor:
         self.take(lock)
         return Answer.YES
 
-    def renew(self, beat: Lock) -> bool:
-        """Extend the established lock by its owner's next heartbeat, equal in all but the time.
+    def renew(self, owner: Owner, beat: Heartbeat, priority: int, now: Instant) -> bool:
+        """Extend the established lock by its owner's next heartbeat; False: it is not that.
 
-        Returns False, and does nothing, if it is not that. The caller has dropped locks that ran
-        out (`expire`).
+        This happens all day long, and nothing else does. The caller has dropped locks that ran out
+        (`expire`).
         """
         lock = self._lock
-        if lock is None or lock.owner != beat.owner or lock.term != beat.term:
+        if lock is None or lock.owner != owner or lock.term != beat.term or beat.seq <= lock.seq:
             return False
-        if not (lock.direct and lock.established) or lock.span != beat.span:
+        span = lock_span(beat.lease, beat.stop_timeout)
+        if span != lock.span or not (lock.direct and lock.established):
             return False
-        if beat.seq <= lock.seq:
-            return False
-        self._lock = beat
+        lock.seq = beat.seq
+        lock.until = now + span
+        rank = (beat.support, -beat.tenure, priority, owner.id)
+        if lock.rank != rank:
+            lock.rank = Rank(*rank)
         return True
 
     def _refuse(self, lock: Lock, *, established: bool, now: Instant) -> Answer | None:

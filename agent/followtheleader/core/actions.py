@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from followtheleader.core.messages import Message, Release
 from followtheleader.core.types import (
     Address,
@@ -15,10 +13,11 @@ from followtheleader.core.types import (
     Role,
     Span,
     Term,
+    value,
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Send:
     """Send ``message`` to ``address``; ``receiver`` goes into the header (0: whoever is there)."""
 
@@ -27,7 +26,7 @@ class Send:
     address: Address
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Persist:
     """Write and fsync before the next action: ``floor`` of the terms, longest lock granted.
 
@@ -39,7 +38,7 @@ class Persist:
     required: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChangeRole:
     """The public role changed.
 
@@ -58,28 +57,28 @@ class ChangeRole:
     reelection: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ExtendLease:
     """The lease was renewed: tell the guardian its new end."""
 
     deadline: Instant
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PublishToken:
     """A token (= term) may be handed out from now on: a majority has it on disk."""
 
     token: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LeaderChanged:
     """Another leader is followed, or the same one in a new term; the role stays."""
 
     leader: LeaderInfo
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DepositWill:
     """Replace the last will: this RELEASE, to these members. No recipients: withdraw it."""
 
@@ -87,19 +86,19 @@ class DepositWill:
     recipients: tuple[tuple[NodeId, Address], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MembersChanged:
     """Somebody joined, left, or moved: remember the members."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Restart:
     """A peer has seen a newer incarnation of this node: begin anew above ``incarnation``."""
 
     incarnation: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stopped:
     """Everything is said: close the socket and exit."""
 
@@ -107,7 +106,7 @@ class Stopped:
     """The end of the last lock that this acceptor granted (0: none), for a clean restart."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Note:
     """Worth a line in the log. ``kind`` is stable and machine-readable."""
 

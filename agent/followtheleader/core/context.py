@@ -27,7 +27,7 @@ class Agenda:
     """When this node may speak, and when it will claim next.
 
     ``election_at`` None: no claim is planned. ``hint_until``: how long to believe in a leader that
-    was heard in quarantine, and is not locked.
+    was heard in quarantine, and is not locked. ``defers``: a better candidate will be waited for.
     """
 
     def __init__(self, node: Node, memory: Memory, rng: random.Random, out: Outbox) -> None:
@@ -41,13 +41,14 @@ class Agenda:
         self.link_up = True
         self.election_at: Instant | None = None
         self.hint_until: Instant | None = None
+        self.defers = True
         self._doubt_until = out.now
         self._listening_until = out.now
 
     @property
     def silent(self) -> bool:
         """In quarantine nothing is promised or acknowledged."""
-        return self._node.quorum and self._out.now < self.quarantine_until
+        return self._out.now < self.quarantine_until
 
     def skew(self) -> Span:
         """Return a random span below SK, so that two nodes seldom claim at once."""
@@ -135,7 +136,7 @@ class Disk:
     @property
     def may_vote(self) -> bool:
         """A quorum node that cannot remember neither claims nor votes."""
-        return not self._node.quorum or self._may_try
+        return self.writable or not self._node.quorum or self._may_try
 
     @property
     def _may_try(self) -> bool:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from followtheleader.core.messages import Header, Message
-from followtheleader.core.types import Address, Span
+from followtheleader.core.types import Address, Span, value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Started:
     """The socket is bound and listens from now on."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Woken:
     """The instant of `Election.next_deadline` has come; buffered datagrams were handed in first.
 
@@ -23,7 +21,7 @@ class Woken:
     wall_ms: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Received:
     """A datagram that is whole, of this election and not of ourselves."""
 
@@ -32,7 +30,7 @@ class Received:
     source: Address
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AddressFound:
     """mDNS, the configuration or the list of remembered members suggests an address.
 
@@ -43,34 +41,34 @@ class AddressFound:
     configured: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settled:
     """Everything owed for role change ``change`` and those before has ended: job and hooks."""
 
     change: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StoreFailed:
     """The last `Persist` failed; the actions that followed it were not performed if it was
     ``required``."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StepDownRequested:
     """Hand leadership over, and do not claim again for ``sit_out``."""
 
     sit_out: Span
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LinkChanged:
     """Whether any election interface has a carrier (``up``). Without one a node does not lead."""
 
     up: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class StopRequested:
     """Leave: end the job if leading, hand over, say goodbye. `Stopped` follows."""
 

@@ -1,6 +1,6 @@
 """The members: who they are, where they are, and whether they are who they say.
 
-Promise: `Membership.admit` lets a message pass only if it comes from an incarnation that has
+Promise: `Membership.speaker` lets a message pass only if it comes from an incarnation that has
 answered one of our nonces, and only once. The one exception is RELEASE, which passes from any
 incarnation because it can free nothing but its sender's own locks.
 
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from followtheleader.core.actions import Action, MembersChanged, Note, Send
-from followtheleader.core.messages import Header, Hello, Message, Release
+from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
 from followtheleader.core.replay import ReplayWindow
@@ -34,10 +34,12 @@ from followtheleader.core.types import (
 MEMBER_FOR: Span = 600 * NANOSECONDS
 """A leader heartbeats every member heard within this time."""
 FORGOTTEN_AFTER: Span = 86_400 * NANOSECONDS
-ALIVE_FOR: Span = 25 * NANOSECONDS
-"""Heard within this time: expected to answer a PREPARE."""
-KEEPALIVE: Span = 10 * NANOSECONDS
-"""Silence after which a member gets HELLO, and the longest pause between two of them."""
+KEEPALIVE: Span = 20 * NANOSECONDS
+"""Silence after which a member gets HELLO."""
+LONGEST_PAUSE: Span = 10 * NANOSECONDS
+"""Between two HELLOs to where nobody answers."""
+ALIVE_FOR: Span = 45 * NANOSECONDS
+"""Heard within this time (two keepalives and some): expected to answer a PREPARE."""
 FIRST_PAUSE: Span = 100 * MS
 CHALLENGE_EVERY: Span = 50 * MS
 MAX_PEERS = 512
@@ -73,17 +75,18 @@ class Peer:
         return self.addresses[0]
 
     def heard(self, source: Address, now: Instant) -> bool:
-        """Note a sign of life; return whether the address is a new one."""
+        """Note a sign of life; return whether it came back, or speaks from a new address."""
+        returned, self.left = self.left, False
+        self.expected = True
         self.heard_at = now
-        self.left = False
         self.pause = 0
         self.hello_at = now + KEEPALIVE
         if self.addresses[0] == source:
-            return False
+            return returned
         known = source in self.addresses
         rest = [a for a in self.addresses if a != source]
         self.addresses = [source, *rest][:ADDRESSES_EACH]
-        return not known
+        return returned or not known
 
 
 @dataclass(slots=True)
@@ -112,7 +115,8 @@ class Membership:
         self._seeds: dict[Address, Seed] = {}
         self._asked: dict[Address, Instant] = {}
         self._configured: list[Address] = []
-        self._sweep_at: Instant | None = None
+        self.sweep_at: Instant | None = None
+        """When `sweep` wants to be called."""
         timing = node.timing
         self._voters = digest(sorted(node.voters))
         self._timing = digest((timing.heartbeat, timing.forgiven, timing.stop_timeout))
@@ -140,44 +144,52 @@ class Membership:
         """Return the peer of that id."""
         return self.peers.get(node)
 
-    def next_deadline(self) -> Instant | None:
-        """Return when `sweep` wants to be called."""
-        return self._sweep_at
-
     # -- datagrams
 
-    def admit(
-        self, header: Header, message: Message, source: Address, now: Instant, out: list[Action]
-    ) -> bool:
-        """Return whether ``message`` may change anything; answer HELLOs on the way."""
+    def speaker(
+        self, header: Header, source: Address, now: Instant, out: list[Action]
+    ) -> Peer | None:
+        """Return the member that speaks, if it is verified, and this is new, and it is of our kind.
+
+        Whoever is not verified is asked to prove itself.
+        """
         peer = self.peers.get(header.sender.id)
-        known = peer is not None and peer.owner == header.sender
-        if peer is not None and known:
+        if peer is None or peer.owner != header.sender:
+            self._ask(source, header.sender, now, out)
+            return None
+        if not peer.window.accept(header.counter):
+            return None
+        self._note_heard(peer, header, source, now, out)
+        return peer if peer.compatible else None
+
+    def greeted(
+        self, header: Header, hello: Hello, source: Address, now: Instant, out: list[Action]
+    ) -> bool:
+        """Answer a HELLO, and verify its sender if it answers ours. False: it is a replay."""
+        peer = self.peers.get(header.sender.id)
+        if peer is not None and peer.owner == header.sender:
             if not peer.window.accept(header.counter):
                 return False
-            if not isinstance(message, Release):
-                # A RELEASE may be a dead agent's last will, sent by its guardian from elsewhere.
-                self._note_heard(peer, header, source, now, out)
-        if isinstance(message, Hello):
-            self._on_hello(header, message, source, now, out)
-            return True
-        if isinstance(message, Release):
-            return True
-        if not known:
-            self._ask(source, header.sender, now, out)
-            return False
-        return peer is not None and peer.compatible
+            self._note_heard(peer, header, source, now, out)
+        self._on_hello(header, hello, source, now, out)
+        return True
+
+    def may_release(self, header: Header) -> bool:
+        """Is this RELEASE new? It may come from any incarnation.
+
+        It is no sign of life: a dead agent's last will is sent by its guardian, and from elsewhere.
+        """
+        peer = self.peers.get(header.sender.id)
+        return peer is None or peer.owner != header.sender or peer.window.accept(header.counter)
 
     def _note_heard(
         self, peer: Peer, header: Header, source: Address, now: Instant, out: list[Action]
     ) -> None:
-        returned = peer.left
-        peer.expected = True
         peer.priority = header.priority
-        moved = peer.heard(source, now)
-        self._seeds.pop(source, None)
-        if moved or returned:
+        if peer.heard(source, now):
             out.append(MembersChanged())
+        if source in self._seeds:
+            del self._seeds[source]
 
     def _ask(self, source: Address, sender: Owner, now: Instant, out: list[Action]) -> None:
         """An incarnation that is not verified speaks: ask it, at most once per 50 ms."""
@@ -388,7 +400,7 @@ class Membership:
                 self._remind(peer, now, out)
         times = [s.try_at for s in self._seeds.values()]
         times += [p.hello_at for p in self.peers.values()]
-        self._sweep_at = min(times, default=None)
+        self.sweep_at = min(times, default=None)
 
     def _try(self, address: Address, now: Instant, out: list[Action]) -> None:
         seed = self._seeds[address]
@@ -398,7 +410,7 @@ class Membership:
             return
         out.append(Send(self._hello(now), ANYBODY, address))
         seed.try_at = now + seed.pause
-        seed.pause = min(seed.pause * 2, KEEPALIVE)
+        seed.pause = min(seed.pause * 2, LONGEST_PAUSE)
 
     def _remind(self, peer: Peer, now: Instant, out: list[Action]) -> None:
         if now - peer.heard_at > FORGOTTEN_AFTER:
@@ -412,12 +424,12 @@ class Membership:
             # To whoever is there now: another node may have taken the address over.
             out.append(Send(self._hello(now), ANYBODY, address))
         # One HELLO may be lost: the first pause is short, so that ALIVE_FOR is not missed by it.
-        peer.pause = min(peer.pause * 2, KEEPALIVE) if peer.pause else 2 * NANOSECONDS
+        peer.pause = min(peer.pause * 2, LONGEST_PAUSE) if peer.pause else 2 * NANOSECONDS
         peer.hello_at = now + peer.pause
 
     def _wake_by(self, at: Instant) -> None:
-        if self._sweep_at is None or at < self._sweep_at:
-            self._sweep_at = at
+        if self.sweep_at is None or at < self.sweep_at:
+            self.sweep_at = at
 
 
 def _is_unicast(address: Address) -> bool:

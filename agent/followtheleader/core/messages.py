@@ -8,8 +8,6 @@ Who may say what when is decided in `followtheleader.core.election` and its neig
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from followtheleader.core.types import (
     NO_NONCE,
     Address,
@@ -19,10 +17,11 @@ from followtheleader.core.types import (
     Rank,
     Span,
     Term,
+    value,
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Header:
     """Who speaks to whom. ``counter`` grows with every datagram of an incarnation."""
 
@@ -32,7 +31,7 @@ class Header:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Hello:
     """First contact and proof of life: answered by a `Hello` that carries ``nonce`` in ``echo``.
 
@@ -54,7 +53,7 @@ class Hello:
     members: tuple[tuple[NodeId, Address], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prepare:
     """Would you lock me? ``after``: the resignation (owner, term) that made me ask."""
 
@@ -62,14 +61,14 @@ class Prepare:
     after: tuple[Owner, Term] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Promise:
     """Yes."""
 
     term: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Nack:
     """No. ``term`` is the term that was refused, ``max_term`` the highest that I have accepted."""
 
@@ -78,7 +77,7 @@ class Nack:
     contended: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Busy:
     """I hold a direct live lock on that leader.
 
@@ -95,7 +94,7 @@ class Busy:
     rank: Rank
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Heartbeat:
     """Accept me as your leader, or renew it. H, T, B of the leader rule its followers."""
 
@@ -110,7 +109,7 @@ class Heartbeat:
     echo: Nonce = NO_NONCE
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ack:
     """Accepted."""
 
@@ -118,7 +117,7 @@ class Ack:
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Challenge:
     """From leader to leader: prove that you are alive now. Carries my own heartbeat's fields."""
 
@@ -126,7 +125,7 @@ class Challenge:
     heartbeat: Heartbeat
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Release:
     """I stopped acting: my locks up to ``term`` are free. ``successor`` 0: nobody is named."""
 
@@ -134,7 +133,7 @@ class Release:
     successor: NodeId = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Refute:
     """That earlier incarnation of me is dead, and its job has ended."""
 
@@ -142,14 +141,14 @@ class Refute:
     term: Term
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ask:
     """Who leads? A valid leader answers HEARTBEAT, a holder of a direct lock BUSY."""
 
     nonce: Nonce
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Bye:
     """A follower leaves."""
 

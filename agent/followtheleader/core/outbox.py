@@ -8,6 +8,7 @@ from followtheleader.core.actions import Action, Note, Send
 from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Message
 from followtheleader.core.types import Instant, Owner
+from followtheleader.errors import InvariantBroken
 
 
 class Outbox:
@@ -18,7 +19,9 @@ class Outbox:
         self.actions: list[Action] = []
 
     def begin(self, now: Instant) -> None:
-        """Start a new step."""
+        """Start a new step. Time only goes on."""
+        if now < self.now:
+            raise InvariantBroken("the clock went backwards")
         self.now = now
         self.actions = []
 
@@ -28,7 +31,7 @@ class Outbox:
 
     def send(self, message: Message, peer: Peer) -> None:
         """Send to where the peer was heard last."""
-        self.actions.append(Send(message, peer.owner.id, peer.address))
+        self.actions.append(Send(message, peer.owner.id, peer.addresses[0]))
 
     def broadcast(self, message: Message, peers: Iterable[Peer]) -> None:
         """Send the same message to each of ``peers``."""

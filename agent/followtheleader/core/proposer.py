@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from followtheleader.core.acceptor import Lock, Pledge
-from followtheleader.core.actions import DepositWill, ExtendLease, PublishToken, Stopped
+from followtheleader.core.acceptor import FOREVER, Lock, Pledge
+from followtheleader.core.actions import ExtendLease, PublishToken, Stopped
 from followtheleader.core.context import RETRY_DISK_AFTER, Context
 from followtheleader.core.lease import Lease
 from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Ack, Bye, Heartbeat, Nack, Prepare, Promise, Release
+from followtheleader.core.succession import Will, choose_successor
 from followtheleader.core.types import (
     MAX_TERM,
     MS,
@@ -44,7 +45,6 @@ from followtheleader.errors import InvariantBroken
 FAREWELLS: tuple[Span, ...] = (0, 5 * MS, 20 * MS)
 RESEND_TO_THOSE_HEARD_WITHIN: Span = 10 * NANOSECONDS
 MOST_BACK_OFF = 5
-WILL_RECIPIENTS = 64
 
 
 @dataclass(slots=True)
@@ -89,7 +89,7 @@ class Proposer:
         self._tick_at: Instant | None = None
         self._resend_at: Instant | None = None
         self._farewells: list[tuple[Instant, Release]] = []
-        self._will: DepositWill | None = None
+        self._will = Will(context)
 
     @property
     def idle(self) -> bool:
@@ -114,16 +114,18 @@ class Proposer:
 
     # -- time
 
-    def deadlines(self) -> list[Instant]:
-        """Return when something is due here."""
-        times = [at for at in (self._tick_at, self._resend_at) if at is not None]
+    def next_deadline(self) -> Instant:
+        """Return when something is due here; `FOREVER`: nothing is."""
+        if self.lease is None and self.claim is None and not self._farewells:
+            return FOREVER
+        times = [self._tick_at or FOREVER, self._resend_at or FOREVER]
         if self.claim is not None:
             times += [self.claim.until, self.claim.repeat_at]
         if self.lease is not None and self.leading:
             times.append(self.lease.deadline)
         if self._farewells:
             times.append(self._farewells[0][0])
-        return times
+        return min(times)
 
     def pass_deadline(self) -> None:
         """Lapse if the lease has run out."""
@@ -419,7 +421,7 @@ class Proposer:
     def _resign(self, leaving: Leaving) -> None:
         c, lease = self._c, self._held()
         now = c.out.now
-        release = Release(lease.term, self._choose_successor(lease))
+        release = Release(lease.term, choose_successor(c, lease))
         self.lease = None
         self.leading, self.leaving = False, None
         self._tick_at = self._resend_at = None
@@ -428,20 +430,6 @@ class Proposer:
         self._say_farewell()
         c.agenda.sit_out(leaving.sit_out)
         c.agenda.elect_after(c.node.timing.claim_patience + c.agenda.skew())
-
-    def _choose_successor(self, lease: Lease) -> NodeId:
-        """The member that should claim at once: it hears us, may lead, and ranks highest."""
-        c = self._c
-        now, best, successor = c.out.now, (0, 0), 0
-        for peer in c.membership.members(now):
-            acked = lease.acked.get(peer.owner.id)
-            able = peer.priority > 0 and not peer.witness and peer.compatible
-            votes = not c.node.quorum or peer.name in c.node.voters
-            if able and votes and acked is not None and now - acked <= c.node.timing.patience:
-                candidate = (peer.priority, peer.owner.id)
-                if candidate > best:
-                    best, successor = candidate, peer.owner.id
-        return successor
 
     def _say_farewell(self) -> None:
         c = self._c
@@ -472,19 +460,9 @@ class Proposer:
         if c.acceptor.lock(c.out.now) is None:
             c.agenda.elect_after(0)
 
-    # -- the last will
-
-    def deposit_will(self) -> None:
-        """What the guardian sends if we die: a RELEASE to those who may hold our locks."""
-        c, lease = self._c, self.lease
-        if lease is not None and self.leading:
-            members = [(p.owner.id, p.address) for p in c.membership.members(c.out.now)]
-            release = Release(lease.term, self._choose_successor(lease))
-            will = DepositWill(release, tuple(members[:WILL_RECIPIENTS]))
-        elif self._will is None or not self._will.recipients or self.lapsed is not None:
-            return
-        else:
-            will = DepositWill(self._will.release, ())
-        if will != self._will:
-            self._will = will
-            c.out.add(will)
+    def keep_will(self) -> None:
+        """See to it that the guardian could speak for us now, and no longer than it must."""
+        if self.leading:
+            self._will.write(self._held())
+        elif self._will.deposited is not None and self.lapsed is None:
+            self._will.withdraw()

@@ -6,13 +6,15 @@ last will. It takes facts from the agent, never a command or a path.
 
     messages.py   the lines both ways
     lease.py      until when the job may run (pure)
-    queue.py      which hook runs next (pure)
+    queue.py      which hook runs next (pure);  turns.py  runs it, and settles its event
+    tenure.py     the role as told by the agent, and losses seen before it tells them
     hooks.py      the commands of each event, read by a short-lived child;  source.py  when, and
                   what counts if they cannot be read
     runner.py     the commands of one event: order, time limit, failure
     output.py     a hook's output as bounded lines
     proc.py       what /proc says;  job.py  a whole family of processes, and its end
     custody.py    the leader's job from its begin to its end;  orphans.py  one that nobody remembers
+    home.py       the directory of its own and the lock;  files.py  small files, state files
     record.py     what the next guardian must know;  lastwill.py  the deposited datagrams
     program.py    the poll loop that joins them (``python -m followtheleader.guardian``)
     link.py       the agent's side

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from followtheleader.guardian import job, proc
+from followtheleader.guardian import clock, job, proc
 from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.lease import Lease
 from followtheleader.guardian.orphans import Orphans
@@ -24,7 +24,8 @@ LEASE_INTERVAL = 250 * MS
 
 class Custody:
     """``lease``: what the agent has granted. ``job``: what runs of it or must end, None if nothing.
-    ``log`` is for the operator."""
+    ``agent``: who grants it (pid, start). ``log`` is for the operator, ``complain`` for faults that
+    may come again and again."""
 
     def __init__(
         self,
@@ -32,17 +33,23 @@ class Custody:
         register: job.Register,
         orphans: Orphans,
         log: Callable[[str], None],
+        complain: Callable[[str], None],
     ) -> None:
+        self.agent = (0, 0)
         self.lease = Lease()
         self.job: job.Job | None = None
         self._record = record
         self._register = register
         self._orphans = orphans
         self._log = log
+        self._complain = complain
+        # The (agent, change) whose on_leader ran when an earlier guardian died.
+        self._broken: tuple[tuple[int, int], int] | None = None
         # Of a job that an earlier guardian has left; while an agent grants one, that one counts.
         self._old_lease: Lease | None = None
         self._census_at = 0
         self._save_at = 0
+        self._save_soon = False
 
     @property
     def is_ending(self) -> bool:
@@ -64,6 +71,7 @@ class Custody:
         on_follower is owed for it. Raise `proc.Blind`: nothing is known yet, ask again."""
         known = self._record
         fault = known.load()
+        self._broken = (known.agent, known.change) if known.busy else None
         if known.damaged:
             # Nothing tells how long the others wait for it.
             known.facts, known.owed = self._orphans.facts(), True
@@ -81,6 +89,16 @@ class Custody:
         self.job.end(now)
         return Item("leader", known.change, known.facts, "")
 
+    def was_broken_by(self, change: int) -> bool:
+        """Did an earlier guardian of this agent die while the on_leader of ``change`` ran?"""
+        return self._broken == (self.agent, change)
+
+    def may_start(self, item: Item) -> str:
+        """Why no command of ``item`` may start now, or nothing."""
+        if item.event == "leader" and not self.lease.holds(clock.now()):
+            return "not started: the lease has run out"
+        return ""
+
     def begin(self, item: Item) -> str:
         """The on_leader of ``item`` is about to start. Return why it must not, or nothing."""
         known, lease = self._record, self.lease
@@ -88,7 +106,9 @@ class Custody:
         known.event_id, known.facts = item.event_id, item.facts
         known.deadline, known.stop_timeout = lease.deadline or 0, lease.stop_timeout
         known.quorum = lease.quorum
+        known.agent, known.busy = self.agent, True
         if fault := known.save():
+            known.busy = False
             return fault
         try:
             if self.job is None:
@@ -114,12 +134,23 @@ class Custody:
         elif ending.stubborn:
             self._log(ending.stubborn)
 
+    def leader_ended(self) -> None:
+        """The on_leader has ended; its job may go on."""
+        self._record.busy = False
+        self._save_soon = True
+
+    def write_again(self) -> None:
+        """What was on record is lost."""
+        self._record.write_again()
+        self._save_soon = True
+        self._save_at = 0
+
     def follower_ended(self) -> None:
         """The on_follower that was owed has ended."""
         known = self._record
         known.last, known.owed, known.job = "follower", False, []
         if fault := known.save():
-            self._log(fault)
+            self._complain(fault)
 
     def look_again(self) -> None:
         """The job's processes may have changed."""
@@ -130,14 +161,15 @@ class Custody:
         known, lease = self._record, self.lease
         if not known.owed or now < self._save_at:
             return
-        changed = self._census(now)
+        changed = self._census(now) or self._save_soon
+        self._save_soon = False
         if lease.deadline is not None and lease.deadline >= known.deadline + LEASE_INTERVAL:
             known.deadline, known.stop_timeout = lease.deadline, lease.stop_timeout
             known.quorum = lease.quorum
             changed = True
         if changed and (fault := known.save()):
             self._save_at = now + CENSUS_INTERVAL
-            self._log(fault)
+            self._complain(fault)
 
     def _census(self, now: int) -> bool:
         if self.job is None or self.job.ending is not None or now < self._census_at:

@@ -2,59 +2,64 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 
-from followtheleader.errors import StateError
-
 STATE_FILES = ("role", "leader", "state.json")
+# What is written over a file that cannot be unlinked. The flag's mere existence says leader.
+NO_LEADER = {"role": b"follower\n", "state.json": b'{"role":"follower"}\n'}
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SIZE_LIMIT = 1024 * 1024
 
 
-def own_directory(runtime_dir: str) -> int:
-    """Make and enter RT/guardian (0700, ours). Raise `StateError` if that cannot be."""
-    path = os.path.join(runtime_dir, "guardian")
-    try:
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            pass
-        fd = os.open(path, _DIRECTORY)
-    except OSError as error:
-        raise StateError(
-            f"{path}: cannot be made by uid {os.geteuid()}: {error.strerror}. Give the runtime "
-            f"directory to that user, or name another one with --runtime-dir"
-        ) from None
-    found = os.fstat(fd)
-    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        os.close(fd)
-        raise StateError(
-            f"{path}: belongs to uid {found.st_uid} with mode {found.st_mode & 0o7777:04o}, must "
-            f"belong to uid {os.geteuid()} with mode 0700. Remove it or set it right"
-        )
-    return fd
-
-
 def unlink_state_files(runtime_dir: str) -> list[str]:
-    """Unlink role, leader and state.json. Return what could not be done, for the operator."""
+    """Unlink role, leader and state.json; what cannot be unlinked is written over.
+
+    Return what still says leader or may do so, for the operator.
+    """
     try:
-        fd = os.open(runtime_dir, _DIRECTORY)
+        fd = os.open(runtime_dir, DIRECTORY)
     except OSError as error:
         return [f"{runtime_dir}: state files not unlinked: {error.strerror}"]
-    faults: list[str] = []
     try:
-        for name in STATE_FILES:
-            try:
-                os.unlink(name, dir_fd=fd)
-            except FileNotFoundError:
-                pass
-            except OSError as error:
-                faults.append(f"{runtime_dir}/{name}: not unlinked: {error.strerror}")
+        return [fault for name in STATE_FILES if (fault := _disown(fd, runtime_dir, name))]
     finally:
         os.close(fd)
-    return faults
+
+
+def _disown(directory: int, place: str, name: str) -> str:
+    """Have ``name`` no longer say leader. Return why not, or nothing."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        silenced = name in NO_LEADER and _overwrite(directory, name, NO_LEADER[name])
+        if not silenced:
+            return (
+                f"{place}/{name}: cannot be unlinked: {error.strerror}. It wrongly says leader: "
+                "make the directory writable and remove it"
+            )
+    return ""
+
+
+def _overwrite(directory: int, name: str, data: bytes) -> bool:
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(name, flags, dir_fd=directory)
+    except IsADirectoryError:
+        return True  # it has no word
+    except OSError:
+        return False
+    try:
+        # In this order: at no moment is there a word that is neither the old nor the new one.
+        written = os.pwrite(fd, data, 0) == len(data)
+        os.ftruncate(fd, len(data))
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+    return written
 
 
 def write_atomic(directory: int, name: str, data: bytes) -> None:
@@ -89,27 +94,3 @@ def remove(directory: int, name: str) -> None:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         pass
-
-
-class Lock:
-    """One guardian of an instance at a time: the next one waits for the earlier one's end."""
-
-    def __init__(self, directory: int) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        try:
-            self._fd = os.open("lock", flags, 0o600, dir_fd=directory)
-        except OSError as error:
-            where = os.readlink(f"/proc/self/fd/{directory}")
-            raise StateError(
-                f"{where}/lock: cannot be opened: {error.strerror}. Make the directory writable"
-            ) from None
-        self.held = False
-
-    def take(self) -> bool:
-        """Try; True once it is ours."""
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self.held = True
-        except BlockingIOError:
-            pass
-        return self.held

@@ -15,14 +15,13 @@ import sys
 from followtheleader.guardian import spawn
 from followtheleader.guardian.clock import SECOND
 from followtheleader.guardian.messages import EVENTS
+from followtheleader.hook_files import default_hooks
 
 DEFAULT_TIMEOUT = 30 * SECOND
 POLICIES = ("step-down", "retry", "ignore")
 READ_TIMEOUT = 20 * SECOND
 
 _SIZE_LIMIT = 1024 * 1024
-# The same rules as in followtheleader.config.hook_files, which the guardian must not import.
-_LEFT_OVER = ("~", ".bak", ".sample", ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".rpmsave", ".rpmnew")
 
 Commands = tuple[tuple[str, ...], ...]
 
@@ -54,7 +53,9 @@ class Hooks:
         configured = self._commands.get(event)
         if configured is not None:
             return configured
-        return _default_commands(self._default_dir, event)
+        if not self._default_dir:
+            return ()
+        return tuple((path,) for path in default_hooks(self._default_dir, event))
 
 
 def parse(text: bytes) -> Hooks:
@@ -86,27 +87,6 @@ def _argvs(value: object) -> Commands | None:
         if not isinstance(argv, list) or not argv or not all(isinstance(a, str) for a in argv):
             raise BadHooks(f"command {argv!r}")
     return tuple(tuple(argv) for argv in value)
-
-
-def _default_commands(directory: str, event: str) -> Commands:
-    if not directory:
-        return ()
-    script = os.path.join(directory, f"on_{event}.sh")
-    # One that exists but is not executable is run too: its failure tells the operator.
-    found = [script] if os.path.lexists(script) else []
-    folder = os.path.join(directory, f"on_{event}.d")
-    try:
-        names = sorted(os.listdir(folder))
-    except OSError:
-        names = []
-    paths = [os.path.join(folder, name) for name in names if not _is_leftover(name)]
-    found += [path for path in paths if os.path.isfile(path) and os.access(path, os.X_OK)]
-    return tuple((path,) for path in found)
-
-
-def _is_leftover(name: str) -> bool:
-    """Is it what an editor or a package manager has left behind?"""
-    return name.startswith(".") or name.endswith(_LEFT_OVER)
 
 
 class Reader:

@@ -14,6 +14,7 @@ import select
 import socket
 
 from followtheleader.guardian import files, proc
+from followtheleader.guardian.home import Home
 
 FILE = "will.json"
 MAGIC = 0xF2
@@ -78,8 +79,8 @@ def _family(host: str) -> socket.AddressFamily:
 class LastWill:
     """The will that is deposited now, in memory and on file, and the one that was found there."""
 
-    def __init__(self, directory: int) -> None:
-        self._directory = directory
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self.datagrams: list[Datagram] = []
         self.inherited: list[Datagram] = []
 
@@ -88,14 +89,14 @@ class LastWill:
         memory."""
         self.datagrams = datagrams
         if not datagrams:
-            files.remove(self._directory, FILE)
+            files.remove(self._home.fd, FILE)
             return
         entries = [
             {"to": [host, port], "data": binascii.b2a_base64(data, newline=False).decode()}
             for host, port, data in datagrams
         ]
         text = json.dumps({"agent": agent, "datagrams": entries})
-        files.write_atomic(self._directory, FILE, text.encode())
+        files.write_atomic(self._home.fd, FILE, text.encode())
 
     def inherit(self) -> str:
         """Take over the will on file if its agent is gone. Return what is wrong with it.
@@ -103,7 +104,7 @@ class LastWill:
         Raise `proc.Blind` if that cannot be seen now.
         """
         try:
-            data = files.read_small(self._directory, FILE)
+            data = files.read_small(self._home.fd, FILE)
             if data is None:
                 return ""
             saved = json.loads(data)
@@ -135,7 +136,7 @@ class LastWill:
         """Forget it, on file too."""
         self.datagrams = []
         try:
-            files.remove(self._directory, FILE)
+            files.remove(self._home.fd, FILE)
         except OSError:
             pass  # it names its agent and its term: sent once more it frees nothing new
 

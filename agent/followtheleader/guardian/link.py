@@ -105,10 +105,13 @@ class GuardianLink:
         if self.pid and self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
 
-    def reload(self) -> None:
-        """Have the guardian read the hooks of the configuration again."""
-        if self.pid and self.poll() is None:
-            os.kill(self.pid, signal.SIGHUP)
+    def reload(self) -> bool:
+        """Have the guardian read the hooks of the configuration again; ``reloaded`` follows. False
+        if there is none."""
+        if not self.pid or self.poll() is not None:
+            return False
+        os.kill(self.pid, signal.SIGHUP)
+        return True
 
     # What the agent says.
 

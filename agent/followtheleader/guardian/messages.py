@@ -4,7 +4,7 @@
 else, whatever the bytes are. The guardian logs such a line and drops it.
 
     agent -> guardian   hello, lease, event, will, ping, bye
-    guardian -> agent   ready, started, output, ended, settled, expired, pong
+    guardian -> agent   ready, started, output, ended, settled, expired, reloaded, pong
 
 The deadline is an instant, ``stop_timeout`` a span; both are nanoseconds (CLOCK_BOOTTIME).
 """

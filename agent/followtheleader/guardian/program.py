@@ -18,16 +18,19 @@ from followtheleader.guardian import clock, files, job, lastwill, messages, proc
 from followtheleader.guardian.client import Client
 from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.custody import Custody
+from followtheleader.guardian.home import Home
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.guardian.output import Outputs
-from followtheleader.guardian.queue import Item, Queue
-from followtheleader.guardian.runner import Outcome, Runner
+from followtheleader.guardian.runner import Runner
 from followtheleader.guardian.source import Source
+from followtheleader.guardian.tenure import Tenure
+from followtheleader.guardian.turns import Turns
 from followtheleader.guardian.voice import Voice
 
 # While somebody may lead here, look at the clock this often: poll's own clock stops in suspend.
 WATCH_INTERVAL = 50 * MS
 LOCK_INTERVAL = 10 * MS
+HOME_INTERVAL = SECOND
 EARLY_KEPT = 256
 # How long an agent whose connection has ended, or that we leave, may take to end itself.
 PARTING_PATIENCE = 2 * SECOND
@@ -42,36 +45,32 @@ class Guardian:
 
     def __init__(self, config: str, instance: str, runtime_dir: str, fd: int) -> None:
         self._runtime_dir = runtime_dir
-        self._directory = files.own_directory(runtime_dir)
-        self._lock = files.Lock(self._directory)
+        self._home = Home(runtime_dir)
         self._signals = signals.catch()
         self._client = Client(fd)
-        self._voice = Voice(self._client.channel, instance)
-        self._outputs = Outputs(self._voice.pass_output, self._client.channel.has_room)
-        self._event_prefix = record.own_prefix()
-        self._events = 0
-        register = job.Register(self._event_prefix, job.become_subreaper())
-        self._runner = Runner(
-            instance, runtime_dir, register, self._outputs, self._voice.tell, self._may_start
-        )
-        self._queue = Queue()
-        log = self._voice.log
+        self._voice = voice = Voice(self._client.channel, instance)
+        self._outputs = Outputs(voice.pass_output, self._client.channel.has_room)
+        prefix = record.own_prefix()
+        register = job.Register(prefix, job.become_subreaper())
         self._custody = Custody(
-            record.Record(self._directory, os.path.join(runtime_dir, "guardian")),
+            record.Record(self._home),
             register,
             Orphans(instance, runtime_dir),
-            log,
+            voice.log,
+            voice.complain,
         )
+        self._runner = Runner(
+            instance, runtime_dir, register, self._outputs, voice.tell, self._custody.may_start
+        )
+        self._turns = Turns(self._runner, self._custody, voice.tell, voice.complain)
+        self._tenure = Tenure(prefix, self._turns, self._custody, voice.tell)
         self._lease = self._custody.lease
-        self._will = lastwill.LastWill(self._directory)
-        self._source = Source(config, instance, self._directory, register, log, clock.now())
-        self._leading: Item | None = None  # the last role event, if it was leader
-        self._own_loss: Item | None = None  # the loss that we saw before the agent told it
-        self._last_change = -1
+        self._will = lastwill.LastWill(self._home)
+        self._source = Source(config, instance, self._home, register, voice.log, clock.now())
         self._early: list[messages.EventHappened] = []  # events that came before we were ready
         self._inherited = False
         self._replayed = False
-        self._ready = False
+        self._home_at = 0
         self._unlinked = False
         self._stopping_at: int | None = None
         self._leaves_now = False
@@ -91,7 +90,7 @@ class Guardian:
     def _wait(self, now: int) -> list[int]:
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
-        if self._lock.held and not self._client.channel.eof:
+        if self._home.held and not self._client.channel.eof:
             writing = select.POLLOUT if self._client.channel.wants_write else 0
             poll.register(self._client.channel.fd, select.POLLIN | writing)
         if self._client.pidfd >= 0:
@@ -105,11 +104,12 @@ class Guardian:
 
     def _next_at(self, now: int) -> int | None:
         """The earliest instant at which there is something to do without any news."""
-        due = [self._runner.next_at(), self._outputs.next_at(now), self._queue.next_at(now)]
-        if not self._lock.held:
+        due = [self._outputs.next_at(now), self._turns.next_at(now)]
+        if not self._home.held:
             due.append(now + LOCK_INTERVAL)
-        if self._leading is not None or self._custody.job is not None or self._blind:
-            due += [now + WATCH_INTERVAL, self._lease.deadline if self._leading else None]
+        leads = self._tenure.leading is not None
+        if leads or self._custody.job is not None or self._blind:
+            due += [now + WATCH_INTERVAL, self._lease.deadline if leads else None]
         due += [self._custody.next_at, self._source.next_at()]
         for since in (self._client.eof_at, self._stopping_at):
             if since is not None and since + PARTING_PATIENCE > now:
@@ -126,7 +126,7 @@ class Guardian:
                 self._source.read(fd)
             else:
                 self._outputs.read(fd, now)
-        if self._lock.held:
+        if self._home.held:
             self._read_client(now)
 
     def _read_client(self, now: int) -> None:
@@ -184,13 +184,14 @@ class Guardian:
                 self._client.watch(message.pid)
             case messages.LeaseGranted():
                 self._renew(message, now)
-            case messages.EventHappened() if self._ready:
+            case messages.EventHappened() if self._turns.is_ready:
                 self._take_event(message, now)
             case messages.EventHappened():
                 self._early = [*self._early[-EARLY_KEPT + 1 :], message]
             case messages.WillDeposited():
                 self._deposit(lastwill.check(message.datagrams))
             case messages.Ping():
+                self._home_at = 0  # the agent may have found something missing
                 self._voice.tell("pong")
             case messages.Bye():
                 self._client.bye = True
@@ -206,71 +207,58 @@ class Guardian:
         try:
             self._will.deposit(datagrams, self._client.identity)
         except OSError as error:
-            self._voice.log(f"last will kept in memory only: {lastwill.FILE}: {error.strerror}")
+            self._voice.complain(f"last will in memory only: {lastwill.FILE}: {error.strerror}")
 
     def _take_event(self, message: messages.EventHappened, now: int) -> None:
-        item = self._item(message.event, message.change, message.facts)
-        if item.event in ("leader", "follower"):
-            if item.change <= self._last_change:
-                told = f"change {item.change} is not newer than {self._last_change}"
-                raise messages.BadMessage(f"event {item.event}: {told}")
-            self._last_change = item.change
+        item = self._tenure.item(message.event, message.change, message.facts)
+        hooks = self._source.hooks
         if item.event == "follower":
-            self._take_follower(item, now)
-        elif item.event == "leader":
-            self._take_leader(item, now)
-        else:
-            self._queue.push(item)
-
-    def _take_follower(self, item: Item, now: int) -> None:
-        known, self._own_loss = self._own_loss, None
-        if known is None:
-            self._leading = None
-            self._queue.push(item)
-            self._end_job(now)
-        elif known.finished:
-            self._settle(item.change, item.event, True)
-        else:
-            known.absorb(item)
-
-    def _take_leader(self, item: Item, now: int) -> None:
-        if self._client.bye:
-            self._settle(item.change, item.event, False)
-            return
-        if self._stopping_at is not None:
+            self._tenure.lose_as_told(item, now)
+        elif item.event != "leader":
+            self._turns.push(item)
+        elif self._client.bye:
+            self._turns.settle(item.change, item.event, False)
+        elif self._stopping_at is not None:
             # Not a failure of its on_leader: the next guardian will be told of it again.
             self._leaves_now = True
-            return
-        if self._leading is not None:
-            # Not by a correct agent; but no two on_leader without an on_follower between them.
-            self._queue.push(self._loss_of(self._leading, "superseded"))
-            self._end_job(now)
-        self._own_loss = None
-        self._leading = item
-        self._queue.push(item)
-
-    def _item(self, event: str, change: int, facts: dict[str, object]) -> Item:
-        self._events += 1
-        return Item(event, change, facts, f"{self._event_prefix}{self._events}")
+        else:
+            self._tenure.gain(item, hooks.on_failure if hooks else "", now)
 
     # Act.
 
     def _act(self, now: int) -> None:
         self._custody.step(now)  # before anything else: its time may be up
-        if not self._lock.held:
-            if not self._lock.take():
+        if not self._home.held:
+            if not self._home.take():
                 self._done = self._stopping_at is not None
                 return
             self._read_client(now)  # an agent that still leads says until when
+        self._keep_home(now)
         self._prepare(now)
         self._notice_loss(now)
         self._custody.step(now)
-        self._run_hooks(now)
+        self._turns.run(self._source.hooks, now)
         if self._get_ready():
             self._act(now)  # with the events that came before
             return
         self._custody.note(now)
         self._part(now)
+
+    def _keep_home(self, now: int) -> None:
+        """What the next guardian must find is written again if somebody has removed it."""
+        if now < self._home_at:
+            return
+        self._home_at = now + HOME_INTERVAL
+        if not self._home.is_lost() or not self._home.enter_again():
+            return
+        self._voice.complain(f"{self._home.place} was removed: made again")
+        self._custody.write_again()
+        self._source.write_again()
+        if self._client.identity is not None and self._will.datagrams:
+            try:
+                self._will.deposit(self._will.datagrams, self._client.identity)
+            except OSError as error:
+                self._voice.complain(f"last will in memory only: {error.strerror}")
 
     def _prepare(self, now: int) -> None:
         """What comes before serving: the agent, the earlier guardian's business, and the hooks."""
@@ -292,6 +280,8 @@ class Guardian:
 
     def _take_hooks(self, now: int) -> None:
         self._source.step(now)
+        if (fault := self._source.take_news()) is not None:
+            self._voice.tell("reloaded", fault=fault)
         agent = self._client.identity
         if agent is not None:
             self._source.keep(agent)
@@ -305,13 +295,14 @@ class Guardian:
 
     def _get_ready(self) -> bool:
         """Say that this host's job does not run, once that is so and hooks can run."""
-        busy = self._queue.waiting or self._runner.item or self._custody.job
-        if self._ready or busy or not self._inherited:
+        busy = not self._turns.is_idle or self._custody.job is not None
+        if self._turns.is_ready or busy or not self._inherited:
             return False
         if self._client.identity is None or self._source.hooks is None:
             return False
         self._release()
-        self._ready = True
+        self._custody.agent = self._client.identity
+        self._turns.is_ready = True
         self._voice.tell("ready", last=self._custody.last, replayed=self._replayed)
         early, self._early = self._early, []
         for message in early:
@@ -325,9 +316,7 @@ class Guardian:
         self._inherited = True
         if lost is not None:
             self._replayed = True
-            item = self._loss_of(lost, "replay")
-            item.replay = True
-            self._queue.push(item)
+            self._tenure.replay_loss(lost)
 
     def _notice_loss(self, now: int) -> None:
         client = self._client
@@ -335,7 +324,7 @@ class Guardian:
             self._voice.deaf = True
             if not client.bye:
                 self._unlink_once()
-        if self._leading is None:
+        if self._tenure.leading is None:
             return
         if client.bye and (client.died or client.channel.eof):
             self._lose("agent-left", now)
@@ -348,122 +337,44 @@ class Guardian:
 
     def _lose(self, reason: str, now: int) -> None:
         """The role is lost and the agent has not told us so: do all of it ourselves."""
-        lost, self._leading = self._leading, None
+        lost, self._tenure.leading = self._tenure.leading, None
         if lost is None:
             return
-        self._end_job(now)
+        self._tenure.end_job(now)
         if self._lease.kill_at(now) <= now:
             self._custody.step(now)  # its time is up: first of all, SIGKILL
         if not self._client.died:
             self._unlinked = False
         self._unlink_once()
         self._voice.tell("expired", deadline=self._lease.deadline or 0)
-        self._own_loss = self._loss_of(lost, reason)
-        self._queue.push(self._own_loss, urgent=True)
+        self._tenure.owe_loss(lost, reason)
 
     def _unlink_once(self) -> None:
         if not self._unlinked:
             self._unlinked = True
             for fault in files.unlink_state_files(self._runtime_dir):
-                self._voice.log(fault)
-
-    def _loss_of(self, lost: Item, reason: str) -> Item:
-        facts = {
-            **lost.facts,
-            "role": "follower",
-            "old_role": "leader",
-            "leader": "",
-            "leader_address": "",
-            "reason": reason,
-        }
-        return self._item("follower", lost.change, facts)
-
-    def _end_job(self, now: int) -> None:
-        if self._runner.item is not None and self._runner.item.event == "leader":
-            self._runner.lose()
-        self._custody.end(now)
-
-    def _run_hooks(self, now: int) -> None:
-        """Hooks that have ended, and those that come next, until one runs or none is left."""
-        while True:
-            outcome = self._runner.step(now)
-            if outcome is not None:
-                self._take_outcome(outcome)
-            if self._runner.item is not None or not self._start_next(now):
-                return
-
-    def _start_next(self, now: int) -> bool:
-        item, hooks = self._queue.peek(now), self._source.hooks
-        if item is None or hooks is None or self._custody.is_ending:
-            return False
-        if not (self._ready or item.replay):
-            return False
-        if item.event == "leader" and not self._begin_job(item):
-            return False
-        self._queue.start(item)
-        if item.event != "follower":
-            self._settle_absorbed(item)
-        self._runner.start(item, hooks, self._custody.job is not None, now)
-        self._custody.look_again()
-        return True
-
-    def _begin_job(self, item: Item) -> bool:
-        """Everything that must be so before an on_leader starts."""
-        if not self._lease.holds(clock.now()):
-            return False  # noticed as a loss in the next round
-        if fault := self._custody.begin(item):
-            self._voice.log(f"on_leader is not started: {fault}")
-            self._queue.start(item)
-            self._take_outcome(Outcome(item, False))
-        return not fault
-
-    def _may_start(self, item: Item) -> str:
-        if item.event == "leader" and not self._lease.holds(clock.now()):
-            return "not started: the lease has run out"
-        return ""
-
-    def _take_outcome(self, outcome: Outcome) -> None:
-        item = outcome.item
-        self._custody.look_again()
-        if outcome.again:
-            self._queue.put_back(item)
-            return
-        if item.event == "follower":
-            self._custody.follower_ended()
-        item.finished = True
-        self._settle_absorbed(item)
-        if not item.replay:
-            self._settle(item.change, item.event, outcome.ok)
-
-    def _settle_absorbed(self, item: Item) -> None:
-        absorbed, item.absorbed = item.absorbed, []
-        for change, event in absorbed:
-            self._settle(change, event, True)
-
-    def _settle(self, change: int, event: str, ok: bool) -> None:
-        self._voice.tell("settled", change=change, event=event, ok=ok)
+                self._voice.complain(fault)
 
     # Part.
 
     def _part(self, now: int) -> None:
         """Leave when nothing is owed any more and the agent is gone, or will not go."""
         self._release()
-        if self._runner.item is not None or self._queue.waiting or self._custody.job is not None:
+        if not self._turns.is_idle or self._custody.job is not None:
             return
         client = self._client
         unknown = client.channel.eof and client.identity is None
         if client.died or client.left or unknown or self._leaves_now:
             self._done = True
-        elif self._leading is None:
+        elif self._tenure.leading is None:
             waits = (client.eof_at, self._stopping_at)
             self._done = any(at is not None and now >= at + PARTING_PATIENCE for at in waits)
 
     def _release(self) -> None:
         """Send the wills that are due: their agent is gone, its job and on_follower have ended."""
-        running = self._runner.item
-        if running is not None and running.event in ("leader", "follower"):
+        if self._tenure.leading is not None or self._custody.job is not None:
             return
-        if self._leading is not None or self._custody.job is not None or self._queue.has_role():
+        if self._turns.owes_role():
             return
         fault = ""
         if self._will.inherited:

@@ -12,6 +12,7 @@ import os
 
 from followtheleader.errors import StateError
 from followtheleader.guardian import files, proc
+from followtheleader.guardian.home import Home
 
 FILE = "record.json"
 VERSION = 1
@@ -23,12 +24,14 @@ class Record:
     ``last``: leader, follower or none. ``owed``: a leader's hook has started and no on_follower has
     ended since. ``event_id``: the marker of that job; ``job``: its known processes (pid, start).
     ``deadline`` (ns, BOOTTIME; 0 if unknown), ``stop_timeout`` (ns), ``quorum``: its lease.
+    ``agent`` (pid, start): who told of it; ``busy``: its on_leader runs, or did so until the
+    guardian that wrote this was gone.
     ``damaged``: what an earlier guardian wrote cannot be known; anything may be owed.
     """
 
-    def __init__(self, directory: int, place: str) -> None:
-        self._directory = directory
-        self._place = os.path.join(place, FILE)
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._place = os.path.join(home.place, FILE)
         self._written = b""
         self._boot = proc.read_text("/proc/sys/kernel/random/boot_id").strip()
         self.last = "none"
@@ -40,7 +43,13 @@ class Record:
         self.deadline = 0
         self.stop_timeout = 0
         self.quorum = False
+        self.agent = (0, 0)
+        self.busy = False
         self.damaged = False
+
+    def write_again(self) -> None:
+        """What was written is lost: the next `save` writes whether or not it has changed."""
+        self._written = b""
 
     def save(self) -> str:
         """Write it if it has changed. Return what is wrong, for the operator, or nothing."""
@@ -57,11 +66,13 @@ class Record:
                 "deadline": self.deadline,
                 "stop_timeout": self.stop_timeout,
                 "quorum": self.quorum,
+                "agent": self.agent,
+                "busy": self.busy,
             }
         ).encode()
         if data != self._written:
             try:
-                files.write_atomic(self._directory, FILE, data)
+                files.write_atomic(self._home.fd, FILE, data)
             except OSError as error:
                 return f"{self._place}: cannot be written: {error.strerror}. Make room for it"
             self._written = data
@@ -73,7 +84,7 @@ class Record:
         Raise `proc.Blind` if it cannot be read for want of a descriptor: this says nothing of it.
         """
         try:
-            data = files.read_small(self._directory, FILE)
+            data = files.read_small(self._home.fd, FILE)
             if data is None:
                 return ""
             self._take(json.loads(data))
@@ -96,6 +107,7 @@ class Record:
         owed, quorum = saved["owed"], saved["quorum"]
         if not isinstance(owed, bool) or not isinstance(quorum, bool):
             raise ValueError(f"owed {owed!r}, quorum {quorum!r}")
+        ((agent_pid, agent_start),) = _keys([saved.get("agent", (0, 0))])
         job, deadline, stop_timeout = (
             _keys(saved["job"]),
             int(str(saved["deadline"])),
@@ -105,6 +117,7 @@ class Record:
         same_boot = saved["boot"] == self._boot
         self.job, self.deadline = (job, deadline) if same_boot else ([], 0)
         self.stop_timeout, self.quorum, self.owed = stop_timeout, quorum, owed
+        self.agent, self.busy = (agent_pid, agent_start), saved.get("busy") is True and same_boot
         self.last, self.change, self.event_id, self.facts = str(last), change, event_id, facts
 
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 
 from followtheleader.guardian import files, hooks, proc, spawn
+from followtheleader.guardian.home import Home
 from followtheleader.guardian.job import Register
 
 FILE = "hooks.json"
@@ -24,7 +25,7 @@ class Source:
         self,
         config: str,
         instance: str,
-        directory: int,
+        home: Home,
         register: Register,
         log: Callable[[str], None],
         now: int,
@@ -33,10 +34,11 @@ class Source:
         self.hooks: hooks.Hooks | None = None
         self.refusal = ""
         self._config, self._instance = config, instance
-        self._directory = directory
+        self._home = home
         self._register = register
         self._log = log
-        self._reread = False
+        self._reread = self._is_rereading = False
+        self._news: str | None = None
         self._unkept: bytes | None = None
         self._reader: hooks.Reader | None = None
         self._start_reader(now)
@@ -54,6 +56,16 @@ class Source:
         """Read again, as soon as the present reader has ended."""
         self._reread = True
 
+    def take_news(self) -> str | None:
+        """Once after each `reload`, when it is over: why the hooks stay as they were, or
+        nothing."""
+        news, self._news = self._news, None
+        return news
+
+    def write_again(self) -> None:
+        """What was kept for the next guardian is lost."""
+        self._unkept = self.hooks.text if self.hooks is not None else None
+
     def read(self, fd: int) -> None:
         """Take what has come."""
         if self._reader is not None:
@@ -69,24 +81,29 @@ class Source:
         """Do what is due; sets ``hooks`` or ``refusal``."""
         if self._reader is None:
             if self._reread:
-                self._reread = False
+                self._reread, self._is_rereading = False, True
                 try:
                     self._start_reader(now)
                 except spawn.SpawnFailed as fault:
-                    self._log(f"hooks not reloaded, the earlier ones stay: {fault}")
+                    self._end_reading(str(fault))
             return
         try:
             found = self._reader.result(now)
         except hooks.BadHooks as fault:
-            self._reader = None
             if self.hooks is None:
                 self.refusal = str(fault)
-            else:
-                self._log(f"hooks not reloaded, the earlier ones stay: {fault}")
+            self._end_reading(str(fault))
             return
         if found is not None:
             self.hooks, self._unkept = found, found.text
-            self._reader = None
+            self._end_reading("")
+
+    def _end_reading(self, fault: str) -> None:
+        self._reader = None
+        if self._is_rereading:
+            self._is_rereading, self._news = False, fault
+        if fault and self.hooks is not None:
+            self._log(f"hooks not reloaded, the earlier ones stay: {fault}")
 
     def keep(self, agent: tuple[int, int]) -> None:
         """Write the hooks down for the next guardian of this agent (pid, start)."""
@@ -95,7 +112,7 @@ class Source:
         text, self._unkept = self._unkept, None
         saved = {"agent": agent, "hooks": json.loads(text)}
         try:
-            files.write_atomic(self._directory, FILE, json.dumps(saved).encode())
+            files.write_atomic(self._home.fd, FILE, json.dumps(saved).encode())
         except OSError as error:
             self._log(f"{FILE}: hooks not kept for the next guardian: {error.strerror}")
 
@@ -105,7 +122,7 @@ class Source:
         Raise `proc.Blind` if it cannot be read for want of a descriptor.
         """
         try:
-            data = files.read_small(self._directory, FILE)
+            data = files.read_small(self._home.fd, FILE)
             saved = json.loads(data or b"{}")
             if tuple(saved["agent"]) != agent:
                 return False

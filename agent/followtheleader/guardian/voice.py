@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import select
 
-from followtheleader.guardian import messages
+from followtheleader.guardian import clock, messages
 from followtheleader.guardian.channel import Channel
 from followtheleader.guardian.output import Output
 
@@ -16,6 +16,8 @@ from followtheleader.guardian.output import Output
 _STDERR_LIMIT = 4096
 _LOG_LINES = 64
 _LOG_LINE = 4000
+_COMPLAINTS_REST = 60 * clock.SECOND
+_COMPLAINTS_KEPT = 32
 
 
 class Voice:
@@ -24,6 +26,7 @@ class Voice:
     def __init__(self, channel: Channel, instance: str) -> None:
         self.deaf = False
         self._channel = channel
+        self._complaints: dict[str, int] = {}
         self._name = f"ftl-guardian[{instance}]"
 
     def tell(self, kind: str, **fields: object) -> None:
@@ -40,6 +43,16 @@ class Voice:
         """A text for the operator, line by line."""
         for line in text.splitlines()[:_LOG_LINES]:
             self._line(0, "guardian", "guardian", line[:_LOG_LINE])
+
+    def complain(self, text: str) -> None:
+        """A fault that may come again and again: said again only after a minute without it."""
+        now = clock.now()
+        last = self._complaints.pop(text, None)
+        self._complaints[text] = now
+        if len(self._complaints) > _COMPLAINTS_KEPT:
+            del self._complaints[next(iter(self._complaints))]
+        if last is None or now - last > _COMPLAINTS_REST:
+            self.log(text)
 
     def pass_output(self, output: Output, line: str) -> None:
         """A line that a hook has said."""

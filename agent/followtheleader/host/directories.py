@@ -13,6 +13,8 @@ from typing import NamedTuple
 from followtheleader.errors import StateError
 from followtheleader.host import files, places
 
+RUNTIME_MODE = 0o755
+
 
 class Directories(NamedTuple):
     """Absolute paths of one instance's directories; both exist and can be written."""
@@ -40,7 +42,14 @@ def resolve(
         state = places.system_state(instance)
     if state is None:
         state = places.user_state(instance)
-    return Directories(_make(runtime, 0o755, "--runtime-dir"), _make(state, 0o750, "--state-dir"))
+    return Directories(
+        _make(runtime, RUNTIME_MODE, "--runtime-dir"), _make(state, 0o750, "--state-dir")
+    )
+
+
+def make_runtime(path: str) -> None:
+    """Make a runtime directory again that somebody has removed. Raise `StateError`."""
+    _make(path, RUNTIME_MODE, "--runtime-dir")
 
 
 def _system_usable(path: str) -> bool:

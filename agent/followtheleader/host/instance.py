@@ -12,8 +12,8 @@ from followtheleader.host import files
 class InstanceLock:
     """The lock on an instance's directories. Take it with `acquire`."""
 
-    def __init__(self, *fds: int) -> None:
-        self._fds = list(fds)
+    def __init__(self) -> None:
+        self._fds: dict[str, int] = {}
 
     @classmethod
     def acquire(cls, *directories: str) -> InstanceLock:
@@ -27,7 +27,8 @@ class InstanceLock:
         lock = cls()
         try:
             for directory in dict.fromkeys(directories):
-                lock._fds.append(_take(os.path.join(directory, "lock")))
+                path = os.path.join(directory, "lock")
+                lock._fds[path] = _take(path)
         except (InstanceRunning, StateError):
             lock.release()
             raise
@@ -36,7 +37,25 @@ class InstanceLock:
     def release(self) -> None:
         """Free the locks. The files stay: removing one would let two holders in."""
         while self._fds:
-            os.close(self._fds.pop())
+            os.close(self._fds.popitem()[1])
+
+    def missing(self) -> list[str]:
+        """The lock files that somebody has removed or replaced: another agent would get them."""
+        return [path for path, fd in self._fds.items() if not _leads_to(path, fd)]
+
+    def take_again(self) -> None:
+        """Make them again and take them. Raise `InstanceRunning` or `StateError`."""
+        for path in self.missing():
+            fresh = _take(path)
+            os.close(self._fds[path])
+            self._fds[path] = fresh
+
+
+def _leads_to(path: str, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(fd))
+    except OSError:
+        return False
 
 
 def _take(path: str) -> int:

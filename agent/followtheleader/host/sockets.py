@@ -32,14 +32,35 @@ _BACKLOG = 256
 class LocalServer:
     """A served socket; made by `serve`."""
 
-    def __init__(self, path: str, listener: socket.socket, handler: Handler) -> None:
+    def __init__(self, path: str, mode: int, group: str | None, handler: Handler) -> None:
         self.path = path
-        self._listener = listener
-        self._inode = os.stat(path).st_ino
+        self._mode = mode
+        self._group = group
         self._handler = handler
         self._clients: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(MOST_CLIENTS)
-        self._acceptor = asyncio.get_running_loop().create_task(self._keep_accepting())
+        self._begin()
+
+    def is_there(self) -> bool:
+        """Does the path still lead to this socket?"""
+        try:
+            return os.path.samestat(os.lstat(self.path), self._file)
+        except OSError:
+            return False
+
+    def restore(self) -> None:
+        """Make the socket's file again; clients that are being served stay. Raise `StateError`."""
+        before = self._acceptor
+        self._begin()
+        before.cancel()
+
+    def _begin(self) -> None:
+        listener = _listen(self.path, self._mode, self._group)
+        self._file = os.lstat(self.path)
+        loop = asyncio.get_running_loop()
+        self._acceptor = loop.create_task(self._keep_accepting(listener))
+        # Not before asyncio has stopped watching it.
+        self._acceptor.add_done_callback(lambda _: listener.close())
 
     async def close(self) -> None:
         """Stop serving, cut off every client, remove the socket's file if it is still ours."""
@@ -48,21 +69,19 @@ class LocalServer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # asyncio closes the sockets in the loop's next round.
-        self._listener.close()
-        try:
-            ours = os.stat(self.path).st_ino == self._inode
-        except OSError:
-            return
-        if ours:
+        if self.is_there():
             files.unlink(self.path)
 
-    async def _keep_accepting(self) -> None:
+    async def _keep_accepting(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
             # No slot, no accept: further clients wait in the kernel's queue for their turn.
             await self._slots.acquire()
             try:
-                connection, _ = await loop.sock_accept(self._listener)
+                connection, _ = await loop.sock_accept(listener)
+            except asyncio.CancelledError:
+                self._slots.release()
+                raise
             except OSError:
                 # The client has left already, or there are no file descriptors left.
                 self._slots.release()
@@ -147,8 +166,7 @@ async def serve(path: str, mode: int, group: str | None, handler: Handler) -> Lo
     its reply's ``role`` alone), and returns the reply. A stale socket file is replaced. Raises
     `StateError`.
     """
-    listener = _listen(path, mode, group)
-    return LocalServer(path, listener, handler)
+    return LocalServer(path, mode, group, handler)
 
 
 async def _read_request(reader: asyncio.StreamReader) -> bytes | None:

@@ -27,6 +27,9 @@ class StateFiles:
         self._flag_path = os.path.join(runtime_dir, "leader")
         self._link_path = role_file
         self._published: str | None = None
+        self._linked = False
+        # What was written and has to be there: by path, what stat said of it.
+        self._written: dict[str, tuple[int, ...]] = {}
 
     def publish(self, role: str, state: Mapping[str, object]) -> None:
         """Write the role (``leader``, ``follower`` or ``candidate``) and the state beside it.
@@ -45,9 +48,19 @@ class StateFiles:
     def withdraw(self) -> bool:
         """Remove all three files; say whether nothing is left that says ``leader``."""
         self._published = None
+        self._written.clear()
         gone = files.unlink(self._flag_path)
         gone = files.unlink(self._role_path) and gone
         return files.unlink(self._state_path) and gone
+
+    def missing(self) -> list[str]:
+        """The paths of what was published last and was removed or changed by somebody since."""
+        found = [path for path, mark in self._written.items() if _mark(path) != mark]
+        if self._role_path in found:
+            self._published = None  # to be written again
+        if self._linked and not self._leads_here():
+            found.append(str(self._link_path))
+        return found
 
     def link(self) -> str | None:
         """Point ``role_file`` at our role; None when done, else why not, with the cure.
@@ -58,33 +71,35 @@ class StateFiles:
         if path is None:
             return None
         try:
-            return _make_link(path, self._role_path)
+            refused = _make_link(path, self._role_path)
         except OSError as error:
             cure = "create its directory for this user, or set role_file"
-            return f"{path}: no link to the role, uid {os.geteuid()}: {error.strerror}; {cure}"
+            refused = f"{path}: no link to the role, uid {os.geteuid()}: {error.strerror}; {cure}"
+        self._linked = refused is None
+        return refused
 
     def unlink_link(self) -> None:
         """Remove ``role_file`` if it is a link to our role."""
-        path = self._link_path
-        if path is None:
-            return
+        if self._link_path is not None and self._leads_here():
+            files.unlink(self._link_path)
+
+    def _leads_here(self) -> bool:
         try:
-            ours = os.readlink(path) == self._role_path
+            return os.readlink(str(self._link_path)) == self._role_path
         except OSError:
-            return
-        if ours:
-            files.unlink(path)
+            return False
 
     def _gain(self, state: Mapping[str, object]) -> None:
         # The flag comes last: units start on it, and then read the other two.
         self._write_role(LEADER)
         self._write_state(state)
-        if not os.path.exists(self._flag_path):
-            files.replace(self._flag_path, b"")
+        if self._written.get(self._flag_path) != _mark(self._flag_path):
+            self._replace(self._flag_path, b"")
 
     def _lose(self, role: str, state: Mapping[str, object]) -> None:
         if not files.unlink(self._flag_path):
             raise StateError(f"{self._flag_path}: cannot be removed; make its directory writable")
+        self._written.pop(self._flag_path, None)
         self._write_role(role)
         self._write_state(state)
 
@@ -92,12 +107,24 @@ class StateFiles:
         # Rewritten only when it changes (or was removed): watchers wake on role changes alone.
         if self._published == role and os.path.isfile(self._role_path):
             return
-        files.replace(self._role_path, f"{role}\n".encode())
+        self._replace(self._role_path, f"{role}\n".encode())
         self._published = role
 
     def _write_state(self, state: Mapping[str, object]) -> None:
         text = json.dumps(state, ensure_ascii=False, separators=(",", ":"))
-        files.replace(self._state_path, text.encode("utf-8", "backslashreplace") + b"\n")
+        self._replace(self._state_path, text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def _replace(self, path: str, data: bytes) -> None:
+        files.replace(path, data)
+        self._written[path] = _mark(path)
+
+
+def _mark(path: str) -> tuple[int, ...]:
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _make_link(path: str, target: str) -> str | None:

@@ -107,7 +107,7 @@ class Discovery:
         self._on_recovery = on_recovery
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
-        self._leading = False
+        self._leading = self._following = False
         self._quiet_until = 0.0
         self.failure: str | None = None
         """Why discovery does not work at present; None while it does (or before it began)."""
@@ -116,10 +116,12 @@ class Discovery:
         """Begin, in the running loop."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
-    def set_leading(self, leading: bool) -> None:
-        """Publish or withdraw the leader's record, soon."""
-        self._leading = leading
-        self._wake.set()
+    def set_role(self, *, leading: bool, following: bool) -> None:
+        """Publish or withdraw the leader's record, soon; whoever follows is announced seldom."""
+        changed = leading != self._leading
+        self._leading, self._following = leading, following
+        if changed:
+            self._wake.set()
 
     def refresh(self) -> None:
         """Interfaces may have changed, or a network healed: look, and announce us again, now."""
@@ -171,11 +173,12 @@ class Discovery:
         return failure
 
     async def _serve(self, session: Session, chosen: list[Interface]) -> str | None:
+        woken = True
         while True:
-            failure = await session.publish(self._leading)
+            failure = await session.publish(self._leading, following=self._following, woken=woken)
             if failure is not None:
                 return failure
-            await session.wait(self._wake)
+            woken = await session.wait(self._wake)
             self._wake.clear()
             try:
                 if self._interfaces() != chosen:

@@ -25,6 +25,10 @@ from followtheleader.net.mdns import (
 
 # A member that was cut off when we announced ourselves hears of us this long after the healing.
 ANNOUNCE_SECONDS = 30.0
+"""How often we are announced again by whoever follows nobody: two parts of a network that has
+healed may never have heard of each other, and one of each part is enough for them to meet."""
+SELDOM_SECONDS = 600.0
+"""The same for a follower: everybody hears every announcement, so it must not be everybody's."""
 _LEAST_SECONDS = 2.0
 CLOSE_SECONDS = 1.0
 _START_SECONDS = 5.0
@@ -83,10 +87,14 @@ class Session:
             return _explain(error)
         return None
 
-    async def publish(self, leading: bool) -> str | None:
-        """Announce us again, with or without the leader's record; None, or why not."""
+    async def publish(self, leading: bool, *, following: bool, woken: bool) -> str | None:
+        """Bring what is published up to date, and announce us if it is time; None, or why not.
+
+        ``woken``: not by time but by a change, so that others may have missed us.
+        """
         if self._zeroconf is None:
             return "not open"
+        silent = asyncio.get_running_loop().time() - self._announced
         try:
             if leading and self._leader is None:
                 self._leader = self._leader_info()
@@ -94,15 +102,19 @@ class Session:
             elif not leading and self._leader is not None:
                 gone, self._leader = self._leader, None
                 await (await self._zeroconf.async_unregister_service(gone))
-            elif asyncio.get_running_loop().time() >= self._announced + _LEAST_SECONDS:
+            elif woken and silent >= _LEAST_SECONDS:
                 self._announced = asyncio.get_running_loop().time()
                 await (await self._zeroconf.async_update_service(self._member))
+            elif not woken and (not following or silent >= SELDOM_SECONDS):
+                self._announced = asyncio.get_running_loop().time()
+                zeroconf = self._zeroconf.zeroconf
+                zeroconf.async_send(zeroconf.generate_service_broadcast(self._member, None))
         except _FAULTS as error:
             return _explain(error)
         return None
 
-    async def wait(self, wake: asyncio.Event) -> None:
-        """Until ``wake`` is set or it is time to announce us again."""
+    async def wait(self, wake: asyncio.Event) -> bool:
+        """Until ``wake`` is set (True), or it may be time to announce us again (False)."""
         for name in sorted(self._unresolved):
             self._enqueue(name)
         self._unresolved.clear()
@@ -110,7 +122,8 @@ class Session:
             async with asyncio.timeout(ANNOUNCE_SECONDS):
                 await wake.wait()
         except TimeoutError:
-            pass
+            return False
+        return True
 
     async def close(self) -> None:
         """Say goodbye and give everything back, within `CLOSE_SECONDS`."""

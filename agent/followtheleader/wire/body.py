@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
-from typing import assert_never
+from typing import Any
 
 from followtheleader.core.messages import (
     Ack,
@@ -43,6 +43,8 @@ MAX_MEMBERS = 32
 """So many members find room in a greeting beside the longest name."""
 
 _MICROSECOND: Span = 1_000
+_MIN_MICROS = MIN_HEARTBEAT // _MICROSECOND
+_MAX_MICROS = MAX_SPAN // _MICROSECOND
 _MAX_U32 = 2**32 - 1
 _NAME = re.compile(rb"[A-Za-z0-9._-]{1,63}")
 _MAPPED = bytes(10) + b"\xff\xff"
@@ -68,39 +70,15 @@ _ADDRESS = 1
 _ESTABLISHED = 1
 
 
-def pack(message: Message) -> tuple[Type, bytes]:
+def pack(message: Message) -> tuple[int, bytes]:
     """Return a message's type and body. A value that no member may send is ``InvariantBroken``.
 
     ``struct.error`` if a number does not fit its field.
     """
-    match message:
-        case Heartbeat():
-            return Type.HEARTBEAT, _pack_heartbeat(message)
-        case Ack(term, seq):
-            return Type.ACK, _ACK.pack(_number(term), _number(seq))
-        case Hello():
-            return (Type.HELLO_ACK if message.ack else Type.HELLO), _pack_hello(message)
-        case Prepare():
-            return Type.PREPARE, _pack_prepare(message)
-        case Promise(term):
-            return Type.PROMISE, _TERM.pack(_number(term))
-        case Nack(term, max_term, contended):
-            flags = _CONTENDED if contended else 0
-            return Type.NACK, _NACK.pack(_number(term), _number(max_term), flags)
-        case Busy():
-            return Type.BUSY, _pack_busy(message)
-        case Challenge(nonce, heartbeat):
-            return Type.CHALLENGE, _NONCE.pack(nonce) + _pack_heartbeat(heartbeat)
-        case Release(term, successor):
-            return Type.RELEASE, _RELEASE.pack(_number(term), successor)
-        case Refute(old, term):
-            return Type.REFUTE, _REFUTE.pack(*_owner(old), _number(term))
-        case Ask(nonce):
-            return Type.ASK, _NONCE.pack(nonce)
-        case Bye():
-            return Type.BYE, _NOTHING.pack()
-        case _:
-            assert_never(message)
+    if isinstance(message, Hello):
+        return int(Type.HELLO_ACK if message.ack else Type.HELLO), _pack_hello(message)
+    kind, packer = _PACKERS[type(message)]
+    return kind, packer(message)
 
 
 def parse(kind: int, body: bytes) -> Message | Fault:
@@ -113,6 +91,39 @@ def parse(kind: int, body: bytes) -> Message | Fault:
     if len(body) < least:
         return Fault.BODY
     return parser(body)
+
+
+def _pack_ack(ack: Ack) -> bytes:
+    return _ACK.pack(_number(ack.term), _number(ack.seq))
+
+
+def _pack_promise(promise: Promise) -> bytes:
+    return _TERM.pack(_number(promise.term))
+
+
+def _pack_nack(nack: Nack) -> bytes:
+    flags = _CONTENDED if nack.contended else 0
+    return _NACK.pack(_number(nack.term), _number(nack.max_term), flags)
+
+
+def _pack_challenge(challenge: Challenge) -> bytes:
+    return _NONCE.pack(challenge.nonce) + _pack_heartbeat(challenge.heartbeat)
+
+
+def _pack_release(release: Release) -> bytes:
+    return _RELEASE.pack(_number(release.term), release.successor)
+
+
+def _pack_refute(refute: Refute) -> bytes:
+    return _REFUTE.pack(*_owner(refute.old), _number(refute.term))
+
+
+def _pack_ask(ask: Ask) -> bytes:
+    return _NONCE.pack(ask.nonce)
+
+
+def _pack_bye(bye: Bye) -> bytes:
+    return _NOTHING.pack()
 
 
 def _pack_hello(hello: Hello) -> bytes:
@@ -270,25 +281,22 @@ def _parse_heartbeat(body: bytes, offset: int = 0) -> Heartbeat | Fault:
     term, seq, tenure, support, flags, interval, lease, stop_timeout, echo = _HEARTBEAT.unpack_from(
         body, offset
     )
-    interval, lease, stop_timeout = (
+    if term >= MAX_TERM or seq >= MAX_TERM or tenure >= MAX_TERM:
+        return Fault.RANGE
+    if interval > _MAX_MICROS or lease > _MAX_MICROS or stop_timeout > _MAX_MICROS:
+        return Fault.RANGE
+    if interval < _MIN_MICROS:
+        return Fault.BODY
+    return Heartbeat(
+        term,
+        seq,
+        tenure,
+        support,
+        flags & _ESTABLISHED != 0,
         interval * _MICROSECOND,
         lease * _MICROSECOND,
         stop_timeout * _MICROSECOND,
-    )
-    if max(term, seq, tenure) >= MAX_TERM or max(interval, lease, stop_timeout) > MAX_SPAN:
-        return Fault.RANGE
-    if interval < MIN_HEARTBEAT:
-        return Fault.BODY
-    return Heartbeat(
-        term=term,
-        seq=seq,
-        tenure=tenure,
-        support=support,
-        established=bool(flags & _ESTABLISHED),
-        heartbeat=interval,
-        lease=lease,
-        stop_timeout=stop_timeout,
-        echo=echo,
+        echo,
     )
 
 
@@ -323,6 +331,20 @@ def _parse_bye(body: bytes) -> Bye:
     return Bye()
 
 
+_PACKERS: dict[type[Message], tuple[int, Callable[[Any], bytes]]] = {
+    Heartbeat: (int(Type.HEARTBEAT), _pack_heartbeat),
+    Ack: (int(Type.ACK), _pack_ack),
+    Prepare: (int(Type.PREPARE), _pack_prepare),
+    Promise: (int(Type.PROMISE), _pack_promise),
+    Nack: (int(Type.NACK), _pack_nack),
+    Busy: (int(Type.BUSY), _pack_busy),
+    Challenge: (int(Type.CHALLENGE), _pack_challenge),
+    Release: (int(Type.RELEASE), _pack_release),
+    Refute: (int(Type.REFUTE), _pack_refute),
+    Ask: (int(Type.ASK), _pack_ask),
+    Bye: (int(Type.BYE), _pack_bye),
+}
+
 _SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
     Type.HELLO: (_HELLO.size, _parse_first_hello),
     Type.HELLO_ACK: (_HELLO.size, _parse_hello_ack),
@@ -341,7 +363,8 @@ _SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
 
 
 def _number(value: int) -> int:
-    ensure(0 <= value < MAX_TERM, "terms, sequence numbers and incarnations stay below MAX_TERM")
+    if not 0 <= value < MAX_TERM:
+        raise InvariantBroken("terms, sequence numbers and incarnations stay below MAX_TERM")
     return value
 
 

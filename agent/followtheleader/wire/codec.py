@@ -16,6 +16,7 @@ from followtheleader.core.types import ANYBODY, MAX_TERM, NodeId, Owner
 from followtheleader.errors import InvariantBroken, ensure
 from followtheleader.wire import body
 from followtheleader.wire.layout import (
+    GREETINGS,
     HEADER,
     HELLO_SIZE,
     MAGIC,
@@ -23,7 +24,6 @@ from followtheleader.wire.layout import (
     MIN_DATAGRAM,
     VERSION,
     Fault,
-    Type,
     election_hash,
 )
 from followtheleader.wire.seal import Seal
@@ -56,8 +56,8 @@ class Codec:
         ``InvariantBroken`` if a value is one that no member may send: it would be rejected.
         """
         sender = header.sender
-        ensure(sender.id == self._me, "a node speaks for itself only")
-        ensure(0 <= sender.incarnation < MAX_TERM, "an incarnation stays below MAX_TERM")
+        if sender.id != self._me or not 0 <= sender.incarnation < MAX_TERM:
+            raise InvariantBroken(f"{sender} is not a life of this node")
         try:
             kind, content = body.pack(message)
             head = HEADER.pack(
@@ -80,14 +80,21 @@ class Codec:
     def decode(self, datagram: bytes) -> tuple[Header, Message] | Rejected:
         """Return who said what, or why the datagram is dropped. Never raises."""
         # What is cheap to see comes first: a flood of noise costs no hashing.
-        if len(datagram) < MIN_DATAGRAM:
+        size = len(datagram)
+        if size < MIN_DATAGRAM:
             return Rejected(Fault.SHORT)
-        (magic, version, kind, _, _, length, election, sender, incarnation, *rest) = (
+        magic, version, kind, _, _, length, election, sender, incarnation, *rest = (
             HEADER.unpack_from(datagram)
         )
-        fault = self._envelope_fault(magic, version, kind, length, election, len(datagram))
-        if fault is not None:
-            return Rejected(fault)
+        if magic != MAGIC:
+            return Rejected(Fault.MAGIC)
+        if version != VERSION:
+            return Rejected(Fault.VERSION)
+        # A greeting is answered with one of full size: a shorter one must not be.
+        if length != size or size > MAX_DATAGRAM or (kind in GREETINGS and size < HELLO_SIZE):
+            return Rejected(Fault.LENGTH)
+        if election != self._election:
+            return Rejected(Fault.FOREIGN)
         content = self._seal.open(datagram)
         if isinstance(content, Fault):
             return Rejected(content)
@@ -96,20 +103,7 @@ class Codec:
         header = Header(Owner(sender, incarnation), *rest)
         if sender == self._me:
             return Rejected(Fault.OWN, header)
-        if header.receiver not in (ANYBODY, self._me):
+        if header.receiver != self._me and header.receiver != ANYBODY:
             return Rejected(Fault.RECEIVER, header)
         message = body.parse(kind, content[HEADER.size :])
         return Rejected(message, header) if isinstance(message, Fault) else (header, message)
-
-    def _envelope_fault(
-        self, magic: int, version: int, kind: int, length: int, election: int, size: int
-    ) -> Fault | None:
-        if magic != MAGIC:
-            return Fault.MAGIC
-        if version != VERSION:
-            return Fault.VERSION
-        # A greeting is answered with one of full size: a shorter one must not be.
-        least = HELLO_SIZE if kind in (Type.HELLO, Type.HELLO_ACK) else MIN_DATAGRAM
-        if length != size or not least <= size <= MAX_DATAGRAM:
-            return Fault.LENGTH
-        return None if election == self._election else Fault.FOREIGN

@@ -61,6 +61,8 @@ class Type(IntEnum):
     BYE = 13
 
 
+GREETINGS = frozenset((int(Type.HELLO), int(Type.HELLO_ACK)))
+"""The types that are all of one size."""
 RELEASE_TYPE = int(Type.RELEASE)
 """The only type that a last will may have (byte 2 of the datagram)."""
 

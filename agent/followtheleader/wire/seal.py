@@ -28,22 +28,23 @@ class Seal:
 
     def seal(self, content: bytes) -> bytes:
         """Return header and body with their tag behind them."""
-        return content + self._tag(self.key_id, content)
+        return content + _tag(self._primed[self.key_id], content)
 
     def open(self, datagram: bytes) -> bytes | Fault:
         """Return header and body without the tag if it is right, else KEY or TAG.
 
         ``datagram`` is at least as long as a header and a tag.
         """
-        key_id = datagram[KEY_OFFSET]
-        if key_id not in self._primed:
+        primed = self._primed.get(datagram[KEY_OFFSET])
+        if primed is None:
             return Fault.KEY
         content = datagram[:-TAG_SIZE]
-        if not compare_digest(self._tag(key_id, content), datagram[-TAG_SIZE:]):
+        if not compare_digest(_tag(primed, content), datagram[-TAG_SIZE:]):
             return Fault.TAG
         return content
 
-    def _tag(self, key_id: int, content: bytes) -> bytes:
-        state = self._primed[key_id].copy()
-        state.update(content)
-        return state.digest()
+
+def _tag(primed: blake2s, content: bytes) -> bytes:
+    state = primed.copy()
+    state.update(content)
+    return state.digest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from followtheleader.core.messages import Header, Message, Release
 from followtheleader.core.types import NodeId, Owner
-from followtheleader.errors import ensure
+from followtheleader.errors import InvariantBroken
 from followtheleader.wire.codec import Codec
 
 LAST_COUNTER = 2**64 - 1
@@ -26,8 +26,10 @@ class Sender:
     def datagram(self, message: Message, receiver: NodeId) -> bytes:
         """Return ``message`` to ``receiver`` (0: anybody) under the next counter."""
         self._counter += 1
-        ensure(self._counter < LAST_COUNTER, "the last counter is the will's")
-        return self._encode(message, receiver, self._counter)
+        if self._counter >= LAST_COUNTER:
+            raise InvariantBroken("the last counter is the will's")
+        header = Header(self._me, self._counter, receiver, self.priority)
+        return self._codec.encode(header, message)
 
     def last_will(self, release: Release, receiver: NodeId) -> bytes:
         """Return the resignation that the guardian sends when this incarnation is dead.
@@ -35,7 +37,5 @@ class Sender:
         May be made any number of times: only one of them is ever sent to a receiver, and it is the
         incarnation's last word.
         """
-        return self._encode(release, receiver, LAST_COUNTER)
-
-    def _encode(self, message: Message, receiver: NodeId, counter: int) -> bytes:
-        return self._codec.encode(Header(self._me, counter, receiver, self.priority), message)
+        header = Header(self._me, LAST_COUNTER, receiver, self.priority)
+        return self._codec.encode(header, release)

@@ -1,0 +1,72 @@
+"""What the agent answers at its local sockets: ``status.sock`` to everybody, ``control.sock`` to
+root and the group ftl."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from followtheleader import report
+from followtheleader.core.events import StepDownRequested
+from followtheleader.core.types import Role
+from followtheleader.driver import Driver
+from followtheleader.host.clock import boottime
+from followtheleader.net.interfaces import usable
+
+if TYPE_CHECKING:
+    from followtheleader.supervision import Supervision
+
+
+class Answers:
+    """``interfaces`` as configured; ``reload()`` returns the configuration's faults, or None."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        diary: report.Diary,
+        guardian: Supervision,
+        interfaces: tuple[str, ...],
+        reload: Callable[[], str | None],
+    ) -> None:
+        self._driver = driver
+        self._diary = diary
+        self._guardian = guardian
+        self._interfaces = interfaces
+        self._reload = reload
+
+    async def answer(self, request: report.Facts) -> report.Facts:
+        """To everybody."""
+        command = request.get("command")
+        if command == "role":
+            return {"role": self._driver.view().role.value}
+        if command == "status":
+            return self._status()
+        return {"error": f"unknown command {command!r}: status, role"}
+
+    async def control(self, request: report.Facts) -> report.Facts:
+        """To those who may change things."""
+        command = request.get("command")
+        if command == "step-down":
+            if self._driver.view().role is not Role.LEADER:
+                return {"done": False, "error": "this node does not lead"}
+            self._driver.post(StepDownRequested(0))
+            return {"done": True}
+        if command == "reload":
+            faults = self._reload()
+            return {"done": True} if faults is None else {"done": False, "error": faults}
+        return {"error": f"unknown command {command!r}: step-down, reload"}
+
+    def _status(self) -> report.Facts:
+        from followtheleader import __version__
+
+        driver = self._driver
+        facts = report.status_facts(driver.view(), driver.node, self._diary, boottime())
+        facts["last_hook"] = self._guardian.last_hook
+        return facts | {
+            "port": driver.endpoint.port,
+            "interfaces": [f"{i.name} {i.address}" for i in usable(self._interfaces)],
+            "counters": dict(driver.counters),
+            "pid": os.getpid(),
+            "version": __version__,
+        }

@@ -1,0 +1,47 @@
+"""The lines of the log that tell an agent's story: its start, and each change of the role."""
+
+from __future__ import annotations
+
+from followtheleader.core.actions import ChangeRole
+from followtheleader.core.node import Node
+from followtheleader.core.types import MS, LeaderInfo, Span
+from followtheleader.host.journal import Journal
+
+
+def tell_start(journal: Journal, service: str, node: Node, port: int) -> None:
+    """Who begins, in which group, and what an operator should know of it."""
+    group = f"quorum group of {', '.join(node.voters)}" if node.quorum else "open group"
+    journal.info(
+        "started",
+        f"node {node.name} of service {service} ({group}), UDP port {port}",
+        node=node.name,
+        service=service,
+        port=port,
+    )
+    journal.warning(
+        "unsigned", "datagrams are not signed: whoever is on this network can move roles"
+    )
+    if node.quorum and not node.votes:
+        journal.warning(
+            "not-a-voter", f"{node.name} is not among the voters: it follows and never leads"
+        )
+
+
+def tell_role(journal: Journal, service: str, change: ChangeRole, lasted: Span) -> None:
+    """The role changed; the one before ``lasted`` so long."""
+    journal.info(
+        f"became-{change.role.value}",
+        f"{change.role.value} of {service}, term {change.term}: {change.reason.value}",
+        role=change.role.value,
+        old_role=change.old_role.value,
+        term=change.term,
+        leader=change.leader.name if change.leader else None,
+        reason=change.reason.value,
+        lasted_ms=lasted // MS,
+    )
+
+
+def tell_leader(journal: Journal, leader: LeaderInfo) -> None:
+    """Another leader is followed, or the same under a new term."""
+    text = f"following {leader.name}, term {leader.term}"
+    journal.info("leader", text, leader=leader.name, term=leader.term)

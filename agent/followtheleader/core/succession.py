@@ -1,0 +1,53 @@
+"""Who leads next, if this leader ends: named in its RELEASE, and in the last will.
+
+Promise: whoever holds the will can free exactly the locks that the present tenure holds. It is
+withdrawn once leadership was given up *and* the job has ended.
+"""
+
+from __future__ import annotations
+
+from followtheleader.core.actions import DepositWill
+from followtheleader.core.context import Context
+from followtheleader.core.lease import Lease
+from followtheleader.core.messages import Release
+from followtheleader.core.types import NodeId
+
+WILL_RECIPIENTS = 64
+
+
+def choose_successor(c: Context, lease: Lease) -> NodeId:
+    """Return the member that should claim at once: it hears us, may lead, ranks highest (or 0)."""
+    now, best, successor = c.out.now, (0, 0), 0
+    for peer in c.membership.members(now):
+        acked = lease.acked.get(peer.owner.id)
+        able = peer.priority > 0 and not peer.witness and peer.compatible
+        votes = not c.node.quorum or peer.name in c.node.voters
+        if able and votes and acked is not None and now - acked <= c.node.timing.patience:
+            candidate = (peer.priority, peer.owner.id)
+            if candidate > best:
+                best, successor = candidate, peer.owner.id
+    return successor
+
+
+class Will:
+    """What the guardian sends if we die: a RELEASE to those who may hold our locks."""
+
+    def __init__(self, context: Context) -> None:
+        self._c = context
+        self.deposited: DepositWill | None = None
+
+    def write(self, lease: Lease) -> None:
+        """Deposit it while leading under ``lease``, if anything in it has changed."""
+        c = self._c
+        members = [(p.owner.id, p.address) for p in c.membership.members(c.out.now)]
+        release = Release(lease.term, choose_successor(c, lease))
+        will = DepositWill(release, tuple(members[:WILL_RECIPIENTS]))
+        if will != self.deposited:
+            self.deposited = will
+            c.out.add(will)
+
+    def withdraw(self) -> None:
+        """There is nothing left that it could free."""
+        if self.deposited is not None:
+            self._c.out.add(DepositWill(self.deposited.release, ()))
+            self.deposited = None

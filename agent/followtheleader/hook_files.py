@@ -1,0 +1,164 @@
+"""The files that hooks are: which run when none is set, and why one could not.
+
+For ``/etc/ftl/svc.yaml`` and the event ``leader``: ``/etc/ftl/svc/on_leader.sh`` if it exists, then
+the executable files of ``/etc/ftl/svc/on_leader.d`` in the order of their names.
+
+Promise: it looks and changes nothing, and needs nothing but ``os``: the guardian, which runs the
+hooks, and ``check``, which foresees what will happen, rely on the same answers.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+_LEFT_OVER = ("~", ".bak", ".sample", ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".rpmsave", ".rpmnew")
+
+# What the kernel reads of a file to learn how to run it (BINPRM_BUF_SIZE).
+_HEAD = 256
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def default_hooks(directory: str, event: str) -> list[str]:
+    """Return the paths to run for ``event`` (leader, follower …), in order.
+
+    ``on_EVENT.sh`` is returned even if it cannot be executed, so that running it fails in the open
+    and not in silence. A folder that cannot be read counts as empty.
+    """
+    script = os.path.join(directory, f"on_{event}.sh")
+    found = [script] if os.path.lexists(script) else []
+    folder = default_folder(directory, event)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return found
+    paths = [os.path.join(folder, name) for name in names if not _left_over(name)]
+    return found + [path for path in paths if is_executable(path)]
+
+
+def default_folder(directory: str, event: str) -> str:
+    """Return the folder whose files run for ``event``, after the script."""
+    return os.path.join(directory, f"on_{event}.d")
+
+
+def is_executable(path: str) -> bool:
+    """Is ``path`` a regular file (or a link to one) that this process may execute?"""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return False
+    return stat.S_ISREG(mode) and os.access(path, os.X_OK)
+
+
+def why_not(path: str) -> str | None:
+    """Return why ``path`` cannot be run as a program, with the cure; None if it can.
+
+    The text begins with what is wrong and does not repeat ``path`` before it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return _missing(path)
+    except OSError as error:
+        return f"cannot be examined ({error.strerror}), correct the path or its permissions"
+    if stat.S_ISDIR(mode):
+        return f"is a directory, name a program{_program_in(path)}"
+    if not stat.S_ISREG(mode):
+        return "is not a file, name a program"
+    if not mode & 0o111:
+        return f"is not executable, run chmod +x {_quoted(path)}"
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD)
+    except OSError:
+        return None  # A program need not be readable to be run.
+    return _wrong_head(path, head)
+
+
+def _missing(path: str) -> str:
+    if os.path.islink(path):
+        return f"is a link to {os.readlink(path)}, which does not exist, correct the link"
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        return f"does not exist, nor does the directory {folder}, create it or correct the path"
+    return f"does not exist, create it or correct the path{_near_miss(folder, name)}"
+
+
+def _near_miss(folder: str, name: str) -> str:
+    # Here and not above: the guardian asks only when a hook has failed.
+    import difflib
+
+    try:
+        names = sorted(os.listdir(folder))[:1000]
+    except OSError:
+        return ""
+    # What differs in its ending only (on_leader, on_leader.sh) is the best guess of all.
+    stem = name.partition(".")[0]
+    same = [other for other in names if stem and other.partition(".")[0] == stem]
+    for other in same + difflib.get_close_matches(name, names, n=3, cutoff=0.6):
+        path = os.path.join(folder, other)
+        if os.path.isfile(path) and not _left_over(other):
+            return f", did you mean {path}?"
+    return ""
+
+
+def _program_in(folder: str) -> str:
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return " in it"
+    paths = [os.path.join(folder, name) for name in names if not _left_over(name)]
+    first = next((path for path in paths if is_executable(path)), None)
+    return f" in it, such as {first}" if first else "; there is none in it"
+
+
+def _wrong_head(path: str, head: bytes) -> str | None:
+    """Say what the kernel will object to in the first bytes of an executable file."""
+    if head.startswith(b"#!"):
+        return _wrong_interpreter(path, head)
+    if head.startswith(b"\x7fELF"):
+        return None
+    if not head:
+        return "is empty, write a program into it, such as a script that begins with #!/bin/sh"
+    if head.startswith(_BYTE_ORDER_MARK + b"#!"):
+        return "begins with a byte order mark that hides its #!, save it as UTF-8 without one"
+    return "does not begin with #!, its first line must name the interpreter, such as #!/bin/sh"
+
+
+def _wrong_interpreter(path: str, head: bytes) -> str | None:
+    line, newline, _ = head[2:].partition(b"\n")
+    if line.endswith(b"\r"):
+        return rf"has Windows line ends (CR LF), run sed -i 's/\r$//' {_quoted(path)}"
+    words = line.split()
+    if not words:
+        return "names no interpreter behind its #!, write its path, such as #!/bin/sh"
+    if not newline and len(words) == 1 and len(head) == _HEAD:
+        return f"has a first line longer than {_HEAD} bytes, which the kernel cuts off, shorten it"
+    name = os.fsdecode(words[0])
+    shown = name if name.isprintable() else ascii(name)[1:-1]
+    called = f"begins with #!{shown}, and {shown}"
+    if not name.startswith("/"):
+        return f"{called} is not an absolute path, write one, such as #!/bin/sh"
+    try:
+        mode = os.stat(name).st_mode
+    except OSError as error:
+        wrong = "does not exist" if isinstance(error, FileNotFoundError) else str(error.strerror)
+        return f"{called} {wrong}, install it or correct the first line"
+    if not stat.S_ISREG(mode):
+        return f"{called} is not a program, correct the first line"
+    if not mode & 0o111:
+        return (
+            f"{called} is not executable, correct the first line, or run chmod +x {_quoted(shown)}"
+        )
+    return None
+
+
+def _quoted(path: str) -> str:
+    import shlex
+
+    return shlex.quote(path)
+
+
+def _left_over(name: str) -> bool:
+    """Is it what an editor or a package manager has left behind?"""
+    return name.startswith(".") or name.endswith(_LEFT_OVER)
