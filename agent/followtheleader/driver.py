@@ -125,6 +125,7 @@ class Driver:
 
     async def start(self) -> None:
         """Listen, and begin to look for the others. Raises `AddressError`."""
+        self._loop = asyncio.get_running_loop()
         self._lookout.accept_interfaces()
         self.endpoint.start(self._on_datagram, self._work)
         if self._floors is not None and self._floors.damage is not None:
@@ -327,8 +328,8 @@ class Driver:
             return
         self._cancel_timer()
         self._timer_at = due
-        delay = max(due - now, 0) / 1e9
-        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+        loop = self._loop
+        self._timer = loop.call_at(loop.time() + max(due - now, 0) / 1e9, self._on_timer)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:

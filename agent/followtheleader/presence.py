@@ -21,8 +21,8 @@ from followtheleader.host.sockets import Handler, LocalServer, serve
 from followtheleader.host.statefiles import StateFiles
 from followtheleader.report import Facts
 
-LOOK_SECONDS = 5.0
-"""One stat for each file and socket: 720 looks an hour cost a tenth of a second."""
+LOOK_SECONDS = 10.0
+"""One stat for each file and socket: with the wake-up 0.08 ms, 0.03 s of CPU an hour."""
 MINUTE: Span = 60 * NANOSECONDS
 
 Trouble = Callable[[str, str], None]

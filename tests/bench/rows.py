@@ -173,7 +173,7 @@ def follower_cpu(n: int) -> Samples:
         group.start()
         leader = group.wait_one_leader()
         followers = [host for host in group.hosts if host is not leader]
-        time.sleep(5)  # the first contact of every pair is over
+        time.sleep(20)  # first contacts, and what mDNS asks in the beginning, are over
         while len(samples) < n:
             before, began = [_cpu(host) for host in followers], time.monotonic()
             time.sleep(CPU_WINDOW)

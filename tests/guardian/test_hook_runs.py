@@ -79,7 +79,7 @@ def test_a_state_larger_than_a_pipe_does_not_hold_anything_up(stand: Stand) -> N
     [
         ("#!/bin/sh", 0o644, "chmod +x"),
         ("#!/no/such/interpreter", 0o755, "interpreter"),
-        ("no first line", 0o755, "must name an interpreter"),
+        ("no first line", 0o755, "must name the interpreter"),
     ],
 )
 def test_a_hook_that_cannot_be_started(stand: Stand, first: str, mode: int, words: str) -> None:
@@ -99,10 +99,24 @@ def test_a_missing_hook(stand: Stand) -> None:
     stand.folder.joinpath("on_leader").unlink()
     agent = stand.start()
     agent.lead(1)
-    assert "No such file" in agent.wait("ended", change=1, why="spawn")["error"]
+    error = agent.wait("ended", change=1, why="spawn")["error"]
+    assert "No such file" in error
+    assert "create it or correct the path" in error
     agent.follow(2)
     assert agent.wait("settled", change=2)["ok"]
     assert [line.event for line in stand.lines()] == ["follower", "follower"]
+
+
+def test_a_directory_as_a_hook(stand: Stand) -> None:
+    stand.configure()
+    script = stand.folder.joinpath("on_leader")
+    script.unlink()
+    script.mkdir()
+    agent = stand.start()
+    agent.lead(1)
+    error = agent.wait("ended", change=1, why="spawn")["error"]
+    assert "is a directory" in error
+    assert "chmod" not in error
 
 
 def test_a_failing_on_leader_stops_the_rest(stand: Stand) -> None:

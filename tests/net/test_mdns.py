@@ -100,7 +100,7 @@ def test_recovery_is_told_and_the_next_failure_again(monkeypatch: pytest.MonkeyP
         async def open(self) -> str | None:
             return next(outcomes, "end")
 
-        async def publish(self, leading: bool) -> str | None:
+        async def publish(self, leading: bool, *, following: bool, woken: bool) -> str | None:
             return "cut"
 
         async def close(self) -> None: ...

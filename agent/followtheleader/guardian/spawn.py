@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import pwd
 import signal
+
+from followtheleader.hook_files import why_not
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -91,13 +92,9 @@ def _reason(program: str, error: OSError | ValueError) -> str:
     program = program[:256]
     if not isinstance(error, OSError):
         return f"{program}: cannot be started: {error}"
-    cure = ""
-    if error.errno == errno.ENOENT and os.path.exists(program):
-        cure = "; the interpreter that its first line names does not exist"
-    elif error.errno == errno.EACCES:
-        cure = f"; make it executable: chmod +x {program}"
-    elif error.errno == errno.ENOEXEC:
-        cure = "; its first line must name an interpreter, such as #!/bin/sh"
-    elif error.errno == errno.ENOENT and "/" not in program:
+    if "/" not in program:
         cure = "; write the whole path, no shell looks it up"
+    else:
+        wrong = why_not(program)
+        cure = f"; it {wrong}" if wrong else ""
     return f"{program}: cannot be started: {error.strerror}{cure}"

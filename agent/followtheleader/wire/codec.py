@@ -83,7 +83,7 @@ class Codec:
         size = len(datagram)
         if size < MIN_DATAGRAM:
             return Rejected(Fault.SHORT)
-        magic, version, kind, _, _, length, election, sender, incarnation, *rest = (
+        magic, version, kind, _, _, length, election, sender, life, counter, receiver, priority = (
             HEADER.unpack_from(datagram)
         )
         if magic != MAGIC:
@@ -98,12 +98,14 @@ class Codec:
         content = self._seal.open(datagram)
         if isinstance(content, Fault):
             return Rejected(content)
-        if sender == 0 or incarnation >= MAX_TERM:
+        if sender == 0 or life >= MAX_TERM:
             return Rejected(Fault.SENDER)
-        header = Header(Owner(sender, incarnation), *rest)
+        # As Owner(sender, life), without the call of a function: this happens all day long.
+        owner = tuple.__new__(Owner, (sender, life))
+        header = Header(owner, counter, receiver, priority)
         if sender == self._me:
             return Rejected(Fault.OWN, header)
-        if header.receiver != self._me and header.receiver != ANYBODY:
+        if receiver != self._me and receiver != ANYBODY:
             return Rejected(Fault.RECEIVER, header)
         message = body.parse(kind, content[HEADER.size :])
         return Rejected(message, header) if isinstance(message, Fault) else (header, message)
