@@ -102,7 +102,7 @@ def test_one_that_cannot_start_is_tried_calmly(stand: Stand) -> None:
 
 
 def test_a_leader_without_one_hands_over(stand: Stand) -> None:
-    soon = "from followtheleader import agent; agent.GUARDIAN_PATIENCE_SECONDS = 0.5"
+    soon = "from followtheleader import agent; agent.GUARDIAN_PATIENCE_SECONDS = 2.0"
     for node in stand.group("ab"):
         node.start(code=soon)
     a = stand.wait_one_leader()

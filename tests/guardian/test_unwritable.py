@@ -27,7 +27,7 @@ def test_a_directory_that_is_not_writable_any_more(stand: Stand, how: str) -> No
     write_state_files(stand)
     stand.runtime.chmod(0o555)
     try:
-        agent.lead(1, span=300 * MS)
+        agent.lead(1, span=1500 * MS)
         agent.wait("started", change=1)
         if how == "death":
             agent.kill()
@@ -53,7 +53,7 @@ def test_nothing_is_written_through_a_link(stand: Stand) -> None:
     (stand.runtime / "role").symlink_to(elsewhere)
     stand.runtime.chmod(0o555)
     try:
-        agent.lead(1, span=100 * MS)
+        agent.lead(1, span=1500 * MS)
         agent.wait("settled", change=1, event="follower")
         assert elsewhere.read_text() == "leader\n"
         said = str(agent.all("output", hook="guardian"))
