@@ -74,10 +74,11 @@ class Peer:
         """Where it was heard last."""
         return self.addresses[0]
 
-    def heard(self, source: Address, now: Instant) -> bool:
+    def heard(self, source: Address, priority: int, now: Instant) -> bool:
         """Note a sign of life; return whether it came back, or speaks from a new address."""
         returned, self.left = self.left, False
         self.expected = True
+        self.priority = priority
         self.heard_at = now
         self.pause = 0
         self.hello_at = now + KEEPALIVE
@@ -159,7 +160,10 @@ class Membership:
             return None
         if not peer.window.accept(header.counter):
             return None
-        self._note_heard(peer, header, source, now, out)
+        if peer.heard(source, header.priority, now):
+            out.append(MembersChanged())
+        if source in self._seeds:
+            del self._seeds[source]
         return peer if peer.compatible else None
 
     def greeted(
@@ -170,7 +174,9 @@ class Membership:
         if peer is not None and peer.owner == header.sender:
             if not peer.window.accept(header.counter):
                 return False
-            self._note_heard(peer, header, source, now, out)
+            if peer.heard(source, header.priority, now):
+                out.append(MembersChanged())
+            self._seeds.pop(source, None)
         self._on_hello(header, hello, source, now, out)
         return True
 
@@ -181,15 +187,6 @@ class Membership:
         """
         peer = self.peers.get(header.sender.id)
         return peer is None or peer.owner != header.sender or peer.window.accept(header.counter)
-
-    def _note_heard(
-        self, peer: Peer, header: Header, source: Address, now: Instant, out: list[Action]
-    ) -> None:
-        peer.priority = header.priority
-        if peer.heard(source, now):
-            out.append(MembersChanged())
-        if source in self._seeds:
-            del self._seeds[source]
 
     def _ask(self, source: Address, sender: Owner, now: Instant, out: list[Action]) -> None:
         """An incarnation that is not verified speaks: ask it, at most once per 50 ms."""
@@ -269,7 +266,7 @@ class Membership:
             self._announce(peer, out)
             self._look_for_namesake(peer, now, out)
         peer.name, peer.witness, peer.compatible = hello.name, hello.witness, compatible
-        peer.heard(source, now)
+        peer.heard(source, header.priority, now)
         self._seeds.pop(source, None)
         self._wake_by(peer.hello_at)
         return new

@@ -125,7 +125,8 @@ class Endpoint:
             except OSError:
                 # An ICMP error of an earlier datagram: it proves nothing, anybody can forge it.
                 continue
-            if flags & _MSG_TRUNC or not self._accepts(ancillary):
+            accepted = self._accepted is None or _interface(ancillary) in self._accepted
+            if not accepted or flags & _MSG_TRUNC:
                 self.foreign += 1
                 continue
             passed += 1
@@ -162,14 +163,6 @@ class Endpoint:
         self._readable_at = now
         if self.drain(_PER_WAKE if busy else 1):
             self._on_batch()
-
-    def _accepts(self, ancillary: list[tuple[int, int, bytes]]) -> bool:
-        if self._accepted is None:
-            return True
-        for level, kind, value in ancillary:
-            if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
-                return value[: _INDEX.size] in self._accepted
-        return False
 
     def _failed(self, to: Address, error: OSError | OverflowError) -> None:
         number = (error.errno if isinstance(error, OSError) else None) or errno.EINVAL
@@ -220,6 +213,14 @@ def _cannot_bind(host: str, port: int, error: OSError) -> AddressError:
             f"host: {host} is not an IPv4 address of this host; set one that is, or 0.0.0.0 for all"
         )
     return AddressError(f"host: cannot listen on {host}:{port}: {error.strerror}; set another")
+
+
+def _interface(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
+    """The ifindex that a datagram came by, as its bytes."""
+    for level, kind, value in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
+            return value[: _INDEX.size]
+    return None
 
 
 def _loopback() -> tuple[int, ...]:

@@ -42,6 +42,7 @@ MAX_SPAN: Span = 1500 * NANOSECONDS
 MAX_MEMBERS = 32
 """So many members find room in a greeting beside the longest name."""
 
+_TOO_HIGH = "terms, sequence numbers and incarnations stay below MAX_TERM"
 _MICROSECOND: Span = 1_000
 _MIN_MICROS = MIN_HEARTBEAT // _MICROSECOND
 _MAX_MICROS = MAX_SPAN // _MICROSECOND
@@ -94,7 +95,9 @@ def parse(kind: int, body: bytes) -> Message | Fault:
 
 
 def _pack_ack(ack: Ack) -> bytes:
-    return _ACK.pack(_number(ack.term), _number(ack.seq))
+    if not (0 <= ack.term < MAX_TERM and 0 <= ack.seq < MAX_TERM):
+        raise InvariantBroken(_TOO_HIGH)
+    return _ACK.pack(ack.term, ack.seq)
 
 
 def _pack_promise(promise: Promise) -> bytes:
@@ -364,7 +367,7 @@ _SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
 
 def _number(value: int) -> int:
     if not 0 <= value < MAX_TERM:
-        raise InvariantBroken("terms, sequence numbers and incarnations stay below MAX_TERM")
+        raise InvariantBroken(_TOO_HIGH)
     return value
 
 
