@@ -24,7 +24,7 @@ from followtheleader.net.mdns import (
 )
 
 # A member that was cut off when we announced ourselves hears of us this long after the healing.
-ANNOUNCE_SECONDS = 30.0
+ANNOUNCE_SECONDS = 60.0
 """How often we are announced again by whoever follows nobody: two parts of a network that has
 healed may never have heard of each other, and one of each part is enough for them to meet."""
 SELDOM_SECONDS = 600.0
