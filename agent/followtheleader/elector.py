@@ -40,7 +40,6 @@ from followtheleader.roles_here import is_ours
 EVENTS = ("leader", "follower", "reelection", "error")
 HEARTBEAT_MS = 250
 DEFAULT_TYPE = "ftl"
-STOP_SECONDS = 10.0
 
 OPTIONS: dict[str, Kind] = {
     "name": kind_of("service"),
@@ -165,6 +164,8 @@ class Elector:
         """Call ``handler(ElectorEvent)`` for each ``event``; returns self, so that calls chain."""
         if event not in self._handlers:
             raise ValueError(f"event: {event!r}: one of {', '.join(EVENTS)}")
+        if not callable(handler):
+            raise TypeError(f"handler: {handler!r} cannot be called; name a function")
         self._handlers[event].append(handler)
         return self
 
@@ -184,8 +185,13 @@ class Elector:
             raise self._failure
         return self
 
-    def stop(self, timeout: float = STOP_SECONDS) -> bool:
-        """Hand over and end; return whether all was said within ``timeout`` seconds."""
+    def stop(self, timeout: float | None = None) -> bool:
+        """Hand over and end; return whether that is done, within ``timeout`` seconds if given.
+
+        The leadership is kept until your handlers of ``leader`` and ``follower`` have returned,
+        however long they take. So a handler that calls this does not wait: it gets False, and the
+        end comes after it.
+        """
         loop = self._loop
         if loop is None or self._ended.is_set():
             return True
@@ -193,11 +199,9 @@ class Elector:
             loop.call_soon_threadsafe(self._post_stop)
         except RuntimeError:  # the loop has ended in the meantime
             return True
-        ended = self._ended.wait(timeout)
-        if not ended:
-            loop.call_soon_threadsafe(self.on_stopped)
-            self._ended.wait(1)
-        return ended
+        if threading.current_thread() in self._threads:
+            return False
+        return self._ended.wait(timeout)
 
     def wait(self) -> None:
         """Stay until somebody calls `stop`; ^C stops, and is raised again when all is said."""

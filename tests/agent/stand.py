@@ -120,12 +120,19 @@ class Stand:
 
     def _all_ended(self) -> bool:
         """Kill whatever lives: what died may have started something else just before."""
-        living = self.processes()
+        living = self.processes() + self._hooks()
         for pid in living:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         started = [node.process for node in self.nodes if node.process is not None]
         return all(process.poll() is not None for process in started) and not living
+
+    def _hooks(self) -> list[int]:
+        """What hooks of this folder have started: it need not name the folder, its environment
+        does."""
+        mark = os.fsencode(f"FTL_RUNTIME_DIR={self.folder}/")
+        every = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+        return [pid for pid in every if mark in _read(pid, "environ")]
 
     def processes(self, word: bytes = b"") -> list[int]:
         """Agents, guardians and hooks of this folder, with ``word`` in their command line."""
@@ -290,11 +297,16 @@ def _environment() -> dict[str, str]:
 
 
 def _is(pid: int, *words: bytes) -> bool:
-    try:
-        line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
+    line = _read(pid, "cmdline")
     return all(word in line for word in words)
+
+
+def _read(pid: int, name: str) -> bytes:
+    """One of a process's files in /proc; empty once it is gone (of a zombie, too)."""
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
 
 
 def _parent(pid: int) -> int:

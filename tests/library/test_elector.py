@@ -106,6 +106,44 @@ def test_stop_hands_over(group: Group) -> None:
     assert group.events(successor)[-2:] == ["reelection", "leader"]
 
 
+def test_stop_waits_for_a_handler_and_says_so_if_it_may_not() -> None:
+    """The leadership is kept meanwhile: the handler's work is what must not run twice."""
+    goes_on = threading.Event()
+    began = threading.Event()
+    order: list[str] = []
+    member = Elector("svc", host="127.0.0.1", mdns=False)
+
+    def lead(_: ElectorEvent) -> None:
+        began.set()
+        goes_on.wait(30)
+        order.append("leader ended")
+
+    member.on("leader", lead)
+    member.on("follower", lambda _: order.append("follower"))
+    member.start()
+    assert began.wait(10)
+    assert not member.stop(timeout=0.1)
+    assert order == []
+    goes_on.set()
+    assert member.stop()
+    assert order == ["leader ended", "follower"]
+
+
+def test_a_handler_may_stop_its_own_elector() -> None:
+    said: list[object] = []
+    member = Elector("svc", host="127.0.0.1", mdns=False)
+    member.on("leader", lambda _: said.append(member.stop()))
+    member.on("follower", lambda _: said.append("follower"))
+    member.start()
+    member.wait()
+    assert said == [False, "follower"]
+
+
+def test_a_handler_must_be_one() -> None:
+    with pytest.raises(TypeError, match="handler: 5 cannot be called"):
+        Elector("svc").on("leader", 5)  # type: ignore[arg-type]
+
+
 def test_the_next_leads_only_after_the_follower_handlers_have_returned(group: Group) -> None:
     wait_until(lambda: len(group.told) >= 3)
     first = group.leaders()[0]

@@ -7,6 +7,7 @@ the job is gone anyway.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -74,7 +75,12 @@ class Record:
             try:
                 files.write_atomic(self._home.fd, FILE, data)
             except OSError as error:
-                return f"{self._place}: cannot be written: {error.strerror}. Make room for it"
+                cure = (
+                    "Its directory is gone, and is made again by the agent"
+                    if error.errno == errno.ENOENT
+                    else "Make room for it, and let it be written"
+                )
+                return f"{self._place}: cannot be written: {error.strerror}. {cure}"
             self._written = data
         return ""
 
