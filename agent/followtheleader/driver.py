@@ -117,6 +117,8 @@ class Driver:
             timing=profile.timing,
             voters=profile.voters,
             witness=profile.witness,
+            preempt_delay=profile.preempt_delay,
+            start_patience=profile.start_patience,
         )
         self.node = node
         self._sender = Sender(self._codec, node.owner, node.priority)
@@ -136,7 +138,7 @@ class Driver:
         for remembered in self._remembered.members if self._remembered else ():
             self.post(ev.AddressFound(remembered.address))
         self._lookout.resolve_peers()
-        self.post(ev.Started())
+        self.post(ev.Started(remembers=bool(self._remembered and self._remembered.members)))
         self._lookout.start()
         self._save_members()
 
