@@ -33,7 +33,7 @@ from followtheleader.core.events import (
     Woken,
 )
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.types import Address, Span
+from followtheleader.core.types import Address, NodeId, Span
 from sim.driver import Driver
 
 if TYPE_CHECKING:

@@ -238,13 +238,6 @@ def _check_group(given: _Given) -> None:
     if given.value("witness") and not given.value("voters"):
         text = "a witness votes and there are no voters, name them: voters: [host-a, host-b, …]"
         _tell(given, "witness", text)
-    if given.has("preempt_delay") and not given.broken("preempt") and not given.value("preempt"):
-        text = "nothing waits for it unless preempt is true, write preempt: true or leave it out"
-        _tell(given, "preempt_delay", text)
-    if not given.broken("preempt", "priority", "witness") and given.value("preempt"):
-        if given.value("witness") or given.value("priority") == 0:
-            why = "a witness" if given.value("witness") else "a node of priority 0"
-            _tell(given, "preempt", f"{why} never leads, leave preempt out here")
 
 
 def _check_timing(given: _Given) -> None:

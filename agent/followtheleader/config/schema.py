@@ -130,8 +130,8 @@ KEYS: tuple[Key, ...] = (
         name="preempt_delay",
         kind=Duration(SECOND, 3600 * SECOND),
         default="60s",
-        meaning="How long this node must have followed a leader of lower priority, without a break, "
-        "before it asks for the leadership. Needs preempt.",
+        meaning="How long this node must have followed a leader of lower priority, without a "
+        "break, before it asks for the leadership. Needs preempt.",
         raised="the better node leads later",
         lowered="a node that comes and goes takes the leadership along each time",
         example="5m",
