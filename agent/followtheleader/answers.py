@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from followtheleader import report
-from followtheleader.core.events import StepDownRequested
+from followtheleader.core.events import HandoverRequested, StepDownRequested
 from followtheleader.core.types import Role
 from followtheleader.driver import Driver
 from followtheleader.host.clock import boottime
@@ -52,10 +52,31 @@ class Answers:
                 return {"done": False, "error": "this node does not lead"}
             self._driver.post(StepDownRequested(0))
             return {"done": True}
+        if command == "switchover":
+            return self._switch_over(request.get("to"))
         if command == "reload":
             faults = self._reload()
             return {"done": True} if faults is None else {"done": False, "error": faults}
-        return {"error": f"unknown command {command!r}: step-down, reload"}
+        return {"error": f"unknown command {command!r}: step-down, switchover, reload"}
+
+    def _switch_over(self, to: object) -> report.Facts:
+        """Ask for it; whether it happens is seen by the role."""
+        view = self._driver.view()
+        if view.leader is None:
+            return {"done": False, "error": "nobody leads: there is no leadership to hand over"}
+        if to is None:
+            target = 0
+        elif to == self._driver.node.name:
+            target = self._driver.node.owner.id
+        else:
+            named = [member.id for member in view.members if member.name == to]
+            if len(named) != 1:
+                known = ", ".join(sorted(member.name for member in view.members)) or "nobody"
+                which = "no member is" if not named else f"{len(named)} members are"
+                return {"done": False, "error": f"{which} named {to!r}; known: {known}"}
+            target = named[0]
+        self._driver.post(HandoverRequested(target))
+        return {"done": True}
 
     def _status(self) -> report.Facts:
         from followtheleader import __version__

@@ -24,16 +24,15 @@ from followtheleader.core.node import Memory, Node
 from followtheleader.core.types import NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
 from followtheleader.errors import StateError
-from followtheleader.host import members
 from followtheleader.host.clock import boot_mark, boottime, wall_ms
 from followtheleader.host.floors import Floors, next_incarnation
 from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PING, PONG, PongBudget
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
+from followtheleader.remembering import Remembering
 from followtheleader.wire import Codec, Fault, Rejected, Sender
 
-REMEMBER_AFTER_SECONDS = 1.0
 MOST_EVENTS_AT_ONCE = 10_000
 DOUBLED_FOR: Span = 3 * NANOSECONDS
 
@@ -49,7 +48,6 @@ class Driver:
         self._working = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
-        self._remember: asyncio.TimerHandle | None = None
         self._pongs = PongBudget()
         # An earlier life of this run counted its changes from 1 too.
         self._change_offset = 0
@@ -63,10 +61,9 @@ class Driver:
         self._configured: dict[Address, ev.AddressFound] = {}
         self._doubled_since: Instant | None = None
         self.counters: Counter[str] = Counter()
-        self._remembered = members.load(profile.state_dir) if profile.state_dir else None
+        self._remembering = Remembering(profile.state_dir, lambda: self.view().members, observer)
         self._floors = self._load_floors()
-        last = self._remembered.port if self._remembered else None
-        self.endpoint = Endpoint.bind(profile.host, profile.port, last)
+        self.endpoint = Endpoint.bind(profile.host, profile.port, self._remembering.last.port)
         self._lookout = Lookout(profile, self.endpoint, observer, self.post)
         self._begin_life(self._memory(), owes=job_running)
 
@@ -117,6 +114,8 @@ class Driver:
             timing=profile.timing,
             voters=profile.voters,
             witness=profile.witness,
+            preempt_delay=profile.preempt_delay,
+            start_patience=profile.start_patience,
         )
         self.node = node
         self._sender = Sender(self._codec, node.owner, node.priority)
@@ -133,20 +132,18 @@ class Driver:
         if self.endpoint.note:
             self._observer.on_note("port", self.endpoint.note, {"port": self.endpoint.port})
         self._started = True
-        for remembered in self._remembered.members if self._remembered else ():
-            self.post(ev.AddressFound(remembered.address))
+        remembered = self._remembering.last.members
+        for member in remembered:
+            self.post(ev.AddressFound(member.address))
         self._lookout.resolve_peers()
-        self.post(ev.Started())
+        self.post(ev.Started(remembers=bool(remembered)))
         self._lookout.start()
-        self._save_members()
+        self._remembering.begin(self.endpoint.port)
 
     async def close(self) -> None:
         """Stop everything; say goodbye by mDNS."""
         self._cancel_timer()
-        if self._remember is not None:
-            self._remember.cancel()
-            self._remember = None
-            self._save_members()
+        await self._remembering.close()
         await self._lookout.close()
         self.endpoint.close()
 
@@ -224,7 +221,7 @@ class Driver:
             case do.MembersChanged():
                 self._lookout.members_changed(self.view().members)
                 self._observer.on_members()
-                self._remember_soon()
+                self._remembering.soon()
             case do.Note():
                 peer = f"{order.peer.id:016x}" if order.peer else None
                 self._observer.on_note(order.kind, order.text, {"peer": peer})
@@ -381,28 +378,3 @@ class Driver:
     def _on_ping(self, source: Address) -> None:
         if self.view().valid_leader and self._pongs.spend(boottime()):
             self.endpoint.send(PONG, source)
-
-    # -- members on disk
-
-    def _remember_soon(self) -> None:
-        if self._remember is None and self._profile.state_dir is not None:
-            loop = asyncio.get_running_loop()
-            self._remember = loop.call_later(REMEMBER_AFTER_SECONDS, self._save_members)
-
-    def _save_members(self) -> None:
-        self._remember = None
-        if self._profile.state_dir is None:
-            return
-        now, wall = boottime(), wall_ms()
-        known = {m.id: m for m in (self._remembered.members if self._remembered else ())}
-        for member in self.view().members:
-            heard = wall - (now - member.heard_at) // 1_000_000 if member.heard_at else wall
-            known[member.id] = members.RememberedMember(
-                member.id, member.name, member.address, heard
-            )
-        try:
-            members.store(self._profile.state_dir, self.endpoint.port, known.values())
-        except StateError as error:
-            self._observer.on_trouble("members-file", str(error))
-        else:
-            self._observer.on_relief("members-file")

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.timing import Timing
-from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId
+from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Profile:
     mdns: bool
     peers: tuple[tuple[str, int | None], ...]
     state_dir: str | None
+    preempt_delay: Span | None = None
+    start_patience: Span = 0
 
 
 class Observer(Protocol):

@@ -31,6 +31,8 @@ def profile_of(settings: Settings, directories: Directories) -> Profile:
         timing=settings.timing,
         voters=settings.voters,
         witness=settings.witness,
+        preempt_delay=settings.preempt_delay if settings.preempt else None,
+        start_patience=settings.start_patience,
         host=settings.host,
         port=settings.port,
         interfaces=settings.interfaces,

@@ -267,10 +267,10 @@ class Node:
         """The problems that status shows, line by line."""
         return "\n".join(self.status().get("problems", []))
 
-    def ask(self, command: str, place: str = "control.sock") -> Facts:
+    def ask(self, command: str, place: str = "control.sock", **more: str) -> Facts:
         """Send a command to a local socket; empty if none answers."""
         try:
-            return client.ask(str(self.runtime / place), {"command": command}, 2.0)
+            return client.ask(str(self.runtime / place), {"command": command, **more}, 2.0)
         except NoAnswer:
             return {}
 

@@ -53,7 +53,14 @@ def test_status_and_control(stand: Stand) -> None:
     assert refused == {"done": False, "error": "this node does not lead"}
     assert leader.ask("step-down") == {"done": True}
     stand.wait(lambda: follower.role == "leader", "the other takes over")
-    assert "unknown command 'dance': step-down, reload" in leader.ask("dance")["error"]
+    unknown = follower.ask("switchover", to="nobody")
+    assert unknown["done"] is False
+    assert f"no member is named 'nobody'; known: {leader.name}" in unknown["error"]
+    # Asked at the follower, of the leader: it moves back.
+    assert leader.ask("switchover", to=leader.name) == {"done": True}
+    stand.wait(lambda: leader.role == "leader", "it moves to whom was named")
+    assert leader.status()["reason"] == "elected"
+    assert "unknown command 'dance': step-down, switchover, reload" in leader.ask("dance")["error"]
 
 
 def accept_every_kind_of_client(node: Node) -> None:

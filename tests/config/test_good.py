@@ -25,6 +25,9 @@ voters: [*me, "on", host-c]      # an alias is harmless, and quotes make a word 
 witness: true
 heartbeat_interval: 1.5s
 max_failed_responses: 5
+preempt: true
+preempt_delay: 5m
+start_patience: 30s
 stop_timeout: 1m
 host: 10.0.0.2
 port: 9002
@@ -59,10 +62,13 @@ def test_every_key() -> None:
         service="web shop",
         node="host-a",
         priority=0,
+        preempt=True,
+        preempt_delay=300 * SECOND,
         voters=("host-a", "on", "host-c"),
         witness=True,
         heartbeat_interval=1500 * MS,
         max_failed_responses=5,
+        start_patience=30 * SECOND,
         stop_timeout=60 * SECOND,
         host="10.0.0.2",
         port=9002,
@@ -100,10 +106,13 @@ def test_empty_file_has_every_default(text: str) -> None:
         service="db",
         node="host-7.example.org",
         priority=100,
+        preempt=False,
+        preempt_delay=60 * SECOND,
         voters=(),
         witness=False,
         heartbeat_interval=250 * MS,
         max_failed_responses=3,
+        start_patience=10 * SECOND,
         stop_timeout=0,
         host="0.0.0.0",
         port=None,

@@ -26,13 +26,14 @@ from followtheleader.core.election import Election
 from followtheleader.core.events import (
     AddressFound,
     Event,
+    HandoverRequested,
     Received,
     StepDownRequested,
     StopRequested,
     Woken,
 )
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.types import Address, Span
+from followtheleader.core.types import Address, NodeId, Span
 from sim.driver import Driver
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class Agent(Driver):
     def ask_to_step_down(self, sit_out: Span) -> None:
         """``ftl-agent step-down``."""
         self.hand_in(StepDownRequested(sit_out))
+
+    def ask_to_switch_over(self, target: NodeId) -> None:
+        """``ftl-agent switchover``."""
+        self.hand_in(HandoverRequested(target))
 
     def expired(self) -> None:
         """The guardian has ended the job of a lease that it did not see renewed in time."""

@@ -46,6 +46,7 @@ class Storm:
             ("host crash", 8, self._crash_host),
             ("graceful stop", 10, self._stop),
             ("step-down", 8, self._step_down),
+            ("switchover", 6, self._switch_over),
             ("disk fails", 4, self._fail_disk),
             ("clock jump", 4, self._jump),
             ("weather", 10, self._change_weather),
@@ -235,6 +236,11 @@ class Storm:
     def _step_down(self, host: Host) -> None:
         if host.agent is not None:
             host.agent.ask_to_step_down(self._rng.choice((0, 0, NANOSECONDS, 2 * NANOSECONDS)))
+
+    def _switch_over(self, host: Host) -> None:
+        if host.agent is not None:
+            wanted = self._rng.choice((None, *self._world.hosts))
+            host.agent.ask_to_switch_over(wanted.node_id if wanted else 0)
 
     def _fail_disk(self, host: Host) -> None:
         host.disk.writable = False

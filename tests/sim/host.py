@@ -47,6 +47,13 @@ class Spec:
     priority: int = 100
     timing: Timing = field(default_factory=lambda: Timing(250 * MS, 3, 0))
     witness: bool = False
+    preempt_delay: Span | None = None
+    start_patience: Span = 0
+
+    def outranks(self, other: Spec) -> bool:
+        """Does it take the leadership over from ``other`` sooner or later?"""
+        preempts = self.preempt_delay is not None and not self.witness
+        return preempts and self.priority > other.priority
 
 
 class Host:
@@ -121,7 +128,16 @@ class Host:
         disk.clean_until = None
         owner = Owner(self.node_id, incarnation)
         spec = self.spec
-        node = Node(owner, spec.name, spec.priority, spec.timing, world.voters, spec.witness)
+        node = Node(
+            owner,
+            spec.name,
+            spec.priority,
+            spec.timing,
+            world.voters,
+            spec.witness,
+            spec.preempt_delay,
+            spec.start_patience,
+        )
         world.trace(self, "starts", f"incarnation={incarnation} {memory}")
         self.agent = Agent(self, node, memory, self.guardian.hello(owner))
         world.invariants.agent_started(self, memory)
@@ -129,7 +145,8 @@ class Host:
         agent.find(world.draw_addresses(self.index))
         if not self.carrier:
             agent.hand_in(LinkChanged(False))
-        agent.hand_in(Started())
+        # Who has lived before remembers the others.
+        agent.hand_in(Started(remembers=self.disk.floor is not None))
 
     def set_carrier(self, *, up: bool) -> None:
         """Pull the cable, or plug it in; who pulls it also cuts the network."""

@@ -11,6 +11,7 @@ from sim.habits import Habits
 from sim.host import Spec
 
 JOB_TIMES: tuple[Span, ...] = (0, 400 * MS, 2000 * MS)
+PREEMPT_DELAYS: tuple[Span | None, ...] = (None, 300 * MS, 2000 * MS)
 BEATS: tuple[Span, ...] = (100 * MS, 250 * MS, 500 * MS, 750 * MS)
 
 
@@ -41,11 +42,19 @@ class Plan:
         storm (4 s); the slowest job (4 s) and on_follower (3 s), twice, because a lapse may follow
         a lapse; a silent member's next HELLO (10 s); a failed disk's retry (10 s); a sit-out (2 s);
         a quarantine, then a lock, each on a clock 10 % slow; doubt in oneself and ten contended
-        elections, each R plus skew with its back-off.
+        elections, each R plus skew with its back-off; patience at the start; and as many nodes as
+        preempt one after the other, each after its delay and the job and on_follower of the one
+        before.
         """
         beat = max(spec.timing.heartbeat for spec in self.specs)
-        waits = 4 + 2 * (4 + 3) + 10 + 10 + 2
-        return waits * NANOSECONDS + 2 * self.longest_lock * 10 // 9 + 40 * beat
+        delays = [s.preempt_delay for s in self.specs if s.preempt_delay is not None]
+        waits = 4 + 2 * (4 + 3) + 10 + 10 + 2 + len(delays) * (4 + 3 + 1)
+        patience = max(spec.start_patience for spec in self.specs)
+        return (
+            waits * NANOSECONDS
+            + (patience + sum(delays) + 2 * self.longest_lock) * 10 // 9
+            + 40 * beat
+        )
 
 
 def replay_command(kind: str, seed: int) -> str:
@@ -64,12 +73,16 @@ def draw(kind: str, seed: int) -> Plan:
     stray = quorum and size >= 4 and rng.random() < 0.2
     voters = tuple(names[:-1] if stray else names) if quorum else ()
     witness = quorum and len(voters) >= 3 and rng.random() < 0.25
+    preempts = rng.random() < 0.25
+    patience = rng.choice((0, 0, 3 * NANOSECONDS))
     specs = tuple(
         Spec(
             name,
             priority=rng.choice((100, 100, 100, 50, 200)),
             timing=_draw_timing(rng, stop_timeout, mixed=mixed),
             witness=witness and name == voters[-1],
+            preempt_delay=rng.choice(PREEMPT_DELAYS) if preempts else None,
+            start_patience=patience,
         )
         for name in names
     )

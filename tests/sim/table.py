@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from followtheleader.core.election import Election
 from followtheleader.core.events import (
     AddressFound,
+    HandoverRequested,
     LinkChanged,
     Received,
     Settled,
@@ -95,6 +96,9 @@ class Table:
         incarnation: int = 1,
         memory: Memory | None = None,
         job_running: bool = False,
+        remembers: bool = False,
+        preempt_delay: Span | None = None,
+        start_patience: Span = 0,
     ) -> None:
         """Start a node; it knows all addresses. ``memory`` None: what its disk remembers."""
         seat = self.seats[name]
@@ -102,14 +106,22 @@ class Table:
         seat.memory = seat.memory if memory is None else memory
         voters = self.voters if seat.voters is None else seat.voters
         owner = Owner(seat.id, incarnation)
-        node = Node(owner, seat.voter_name, seat.priority, seat.timing, voters)
+        node = Node(
+            owner,
+            seat.voter_name,
+            seat.priority,
+            seat.timing,
+            voters,
+            preempt_delay=preempt_delay,
+            start_patience=start_patience,
+        )
         rng = random.Random(f"{self._seed}/{name}/{incarnation}")
         election = Election(node, seat.memory, rng, self.now, job_running)
         seat.last_life = life = Life(self, seat, node, election)
         for other in self.seats.values():
             if other is not seat:
                 life.step(AddressFound(other.address))
-        life.step(Started())
+        life.step(Started(remembers=remembers))
 
     def crash(self, name: str) -> None:
         """The node is gone; its disk stays."""
@@ -122,6 +134,10 @@ class Table:
     def step_down(self, name: str, sit_out: Span = 0) -> None:
         """Ask the node to hand over."""
         self.seats[name].hear(StepDownRequested(sit_out))
+
+    def switch_over(self, name: str, to: str | None = None) -> None:
+        """Ask ``name`` to have the leadership moved."""
+        self.seats[name].hear(HandoverRequested(self.seats[to].id if to else 0))
 
     def carrier(self, name: str, *, up: bool) -> None:
         """Its interfaces have lost their carrier, or have it back."""

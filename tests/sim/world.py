@@ -170,6 +170,8 @@ class World:
                     return f"{host.name} is about to tell {other.name} of a later life"
             if host is leader:
                 continue
+            if host.spec.outranks(leader.spec) and (not self.voters or host.name in self.voters):
+                return f"{host.name} is about to preempt"
             told: LeaderInfo | None = view.leader
             if view.role is not Role.FOLLOWER or told is None or told.owner != owner:
                 return f"{host.name} is {view.role} of {told}"

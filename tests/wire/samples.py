@@ -8,6 +8,7 @@ from followtheleader.core.messages import (
     Busy,
     Bye,
     Challenge,
+    Handover,
     Header,
     Heartbeat,
     Hello,
@@ -96,4 +97,6 @@ SAMPLES: dict[str, Message] = {
     "refute": Refute(old=Owner(0x91, 1_300_000_000_000), term=53),
     "ask": Ask(nonce=0x1011121314151617),
     "bye": Bye(),
+    "handover": Handover(target=0xA1, preempts=True),
+    "handover-to-anybody": Handover(target=0, preempts=False),
 }

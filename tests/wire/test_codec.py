@@ -51,7 +51,7 @@ def test_the_bytes_are_those_on_file(name: str) -> None:
 
 def test_every_type_has_a_golden_datagram() -> None:
     assert recorded().keys() == SAMPLES.keys()
-    assert {datagram[2] for datagram in recorded().values()} == set(Type) == set(range(1, 14))
+    assert {datagram[2] for datagram in recorded().values()} == set(Type) == set(range(1, 15))
 
 
 def test_the_layout_is_the_documented_one() -> None:
@@ -105,7 +105,7 @@ def test_no_part_and_no_extension_passes(name: str) -> None:
         (forge(BYE, sender=PEER), Fault.OWN),
         (forge(BYE, receiver=PEER + 1), Fault.RECEIVER),
         (forge(0), Fault.TYPE),
-        (forge(14, bytes(60)), Fault.TYPE),
+        (forge(15, bytes(60)), Fault.TYPE),
         (forge(255, bytes(60)), Fault.TYPE),
         (forge(ACK, FINE_ACK[:-1]), Fault.BODY),
         (forge(ACK, struct.pack(">QQ", TOO_HIGH, 1)), Fault.RANGE),

@@ -12,6 +12,7 @@ from followtheleader.core.messages import (
     Busy,
     Bye,
     Challenge,
+    Handover,
     Header,
     Heartbeat,
     Message,
@@ -45,6 +46,7 @@ LARGEST: dict[str, Message] = {
     "refute": Refute(OWNER, TOP),
     "ask": Ask(U64),
     "bye": Bye(),
+    "handover": Handover(U64, True),
 }
 FULL_HEADER = Header(Owner(ME, TOP), U64, U64, 255)
 SIZES = {
@@ -59,6 +61,7 @@ SIZES = {
     "refute": 88,
     "ask": 72,
     "bye": 64,
+    "handover": 73,
 }
 
 

@@ -21,6 +21,7 @@ from followtheleader.hook_files import default_folder, default_hooks, is_executa
 
 BUSY_HOST = 25 * MS
 """Heartbeats closer than this make an ordinarily busy host lapse."""
+DEFAULT_PRIORITY = 100
 
 
 OPEN_GRACE = 2 * SECOND
@@ -41,6 +42,7 @@ def warnings(settings: Settings) -> list[str]:
         *_about_voters(settings),
         *_about_this_node(settings),
         *_about_timing(settings),
+        *_about_preemption(settings),
         *_about_network(settings),
         *hook_warnings(settings.hooks.commands, settings.hooks_dir),
     ]
@@ -191,6 +193,21 @@ def _about_this_node(settings: Settings) -> list[str]:
         found.append(f"hooks.on_leader: never runs, for this node never leads ({never})")
     if settings.witness and settings.voters == (node,):
         found.append("witness: the only voter is a witness, nobody can lead")
+    return found
+
+
+def _about_preemption(settings: Settings) -> list[str]:
+    if not settings.preempt:
+        return []
+    if settings.witness or settings.priority == 0:
+        why = "a witness" if settings.witness else "a node of priority 0"
+        return [f"preempt: {why} never leads, leave it out here"]
+    found = []
+    if settings.priority <= DEFAULT_PRIORITY:
+        found.append(
+            f"preempt: takes over only from members of a priority below {settings.priority}; "
+            f"{DEFAULT_PRIORITY} is the default, so write a higher priority here"
+        )
     return found
 
 

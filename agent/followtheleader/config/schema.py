@@ -119,6 +119,25 @@ KEYS: tuple[Key, ...] = (
         reload=False,
     ),
     Key(
+        name="preempt",
+        kind=Boolean(),
+        default="false",
+        meaning="A healthy leader of lower priority hands over to this node, after preempt_delay.",
+        example="true",
+        reload=False,
+    ),
+    Key(
+        name="preempt_delay",
+        kind=Duration(SECOND, 3600 * SECOND),
+        default="60s",
+        meaning="How long this node must have followed a leader of lower priority, without a "
+        "break, before it asks for the leadership. Needs preempt.",
+        raised="the better node leads later",
+        lowered="a node that comes and goes takes the leadership along each time",
+        example="5m",
+        reload=False,
+    ),
+    Key(
         name="voters",
         kind=ListOf(NODE_NAME, "[host-a, host-b, host-c]", MAX_VOTERS),
         default="[]",
@@ -164,6 +183,18 @@ KEYS: tuple[Key, ...] = (
         raised="a dead leader is missed later",
         lowered="a short loss of packets or a pause ends a healthy leadership",
         example="5",
+        reload=False,
+    ),
+    Key(
+        name="start_patience",
+        kind=Duration(0, 600 * SECOND),
+        default="10s",
+        meaning="After a start, as long as no remembered member is heard: how long to wait for the "
+        "first of them before this node claims. After a power cut or behind a slow switch port the "
+        "others come later.",
+        raised="after a restart while all others are away nobody leads for longer",
+        lowered="after a power cut several nodes may lead an open group until they hear each other",
+        example="30s",
         reload=False,
     ),
     Key(

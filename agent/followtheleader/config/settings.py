@@ -56,10 +56,13 @@ class Settings:
     service: str
     node: str
     priority: int
+    preempt: bool
+    preempt_delay: int
     voters: tuple[str, ...]
     witness: bool
     heartbeat_interval: int
     max_failed_responses: int
+    start_patience: int
     stop_timeout: int
     host: str
     port: int | None

@@ -42,6 +42,7 @@ class Agenda:
         self.election_at: Instant | None = None
         self.hint_until: Instant | None = None
         self.defers = True
+        self._awaits = False
         self._doubt_until = out.now
         self._listening_until = out.now
 
@@ -50,15 +51,35 @@ class Agenda:
         """In quarantine nothing is promised or acknowledged."""
         return self._out.now < self.quarantine_until
 
+    @property
+    def may_ask(self) -> bool:
+        """May this node ask for the leadership now?"""
+        return (
+            not (self.stopping or self.silent)
+            and self.link_up
+            and self._out.now >= (self.sit_out_until)
+        )
+
     def skew(self) -> Span:
         """Return a random span below SK, so that two nodes seldom claim at once."""
         return self._rng.randrange(max(self._node.timing.skew, 1))
 
-    def listen(self) -> None:
-        """Begin (again): first hear who is there."""
+    def listen(self, patience: Span = 0) -> None:
+        """Begin (again): first hear who is there, for ``patience`` if nobody answers."""
+        usual = self._node.timing.listening
         self.started_at = self._out.now
-        self._listening_until = self._out.now + self._node.timing.listening
-        self.elect_after(self._node.timing.listening + self.skew())
+        self._awaits = patience > usual
+        self._listening_until = self._out.now + max(patience, usual)
+        self.elect_after(max(patience, usual) + self.skew())
+
+    def hear_somebody(self) -> None:
+        """A member answers: whoever else is up will be heard within the usual time."""
+        if not self._awaits:
+            return
+        self._awaits = False
+        self._listening_until = max(self.started_at + self._node.timing.listening, self._out.now)
+        if self.election_at is not None:
+            self.elect_after(self._listening_until - self._out.now + self.skew())
 
     def hear_leader(self) -> None:
         """A leader was heard: there is no election to plan, and nothing left to listen for."""

@@ -21,6 +21,7 @@ from followtheleader.core.context import Context
 from followtheleader.core.events import (
     AddressFound,
     Event,
+    HandoverRequested,
     LinkChanged,
     Received,
     Settled,
@@ -30,6 +31,7 @@ from followtheleader.core.events import (
     StoreFailed,
     Woken,
 )
+from followtheleader.core.handover import Handovers
 from followtheleader.core.learner import Learner
 from followtheleader.core.meeting import Meeting
 from followtheleader.core.node import Memory, Node
@@ -54,7 +56,8 @@ class Election:
         self._c = Context.create(node, memory, rng, now, job_running=job_running)
         self._proposer = Proposer(self._c)
         self._meeting = Meeting(self._c, self._proposer)
-        self._learner = Learner(self._c, self._proposer, self._meeting)
+        self._handovers = Handovers(self._c, self._proposer)
+        self._learner = Learner(self._c, self._proposer, self._meeting, self._handovers)
         self._due: Instant = FOREVER
 
     # -- the only way in
@@ -71,7 +74,7 @@ class Election:
             case Woken():
                 self._on_woken(event, late=max(now - due, 0))
             case Started():
-                self._on_started()
+                self._on_started(event)
             case AddressFound():
                 c.membership.suggest(event.address, now, configured=event.configured)
             case Settled():
@@ -84,6 +87,8 @@ class Election:
             case StepDownRequested():
                 c.agenda.sit_out(event.sit_out)
                 self._proposer.step_down(Reason.STEPPED_DOWN, event.sit_out)
+            case HandoverRequested():
+                self._handovers.request(event.target)
             case LinkChanged():
                 self._on_link(event.up)
             case StopRequested():
@@ -112,6 +117,7 @@ class Election:
             c.agenda.election_at or FOREVER,
             c.agenda.hint_until or FOREVER,
             self._meeting.ask_at or FOREVER,
+            self._handovers.ask_at or FOREVER,
             self._proposer.next_deadline(),
         )
 
@@ -127,9 +133,9 @@ class Election:
         if _is_due(c.agenda.hint_until, c.out.now):
             self._learner.lose_leader(Reason.EXPIRED)
 
-    def _on_started(self) -> None:
+    def _on_started(self, event: Started) -> None:
         c = self._c
-        c.agenda.listen()
+        c.agenda.listen(self.node.start_patience if event.remembers else 0)
         c.membership.greet(c.out.now, c.out.actions)
 
     def _on_woken(self, event: Woken, late: Span) -> None:
@@ -143,6 +149,7 @@ class Election:
             c.membership.sweep(now, c.out.actions)
         self._proposer.wake()
         self._meeting.wake()
+        self._handovers.wake()
         if _is_due(c.agenda.election_at, now):
             self._elect(event.wall_ms)
 

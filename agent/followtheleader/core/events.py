@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from followtheleader.core.messages import Header, Message
-from followtheleader.core.types import Address, Span, value
+from followtheleader.core.types import Address, NodeId, Span, value
 
 
 @value
 class Started:
-    """The socket is bound and listens from now on."""
+    """The socket is bound and listens from now on.
+
+    ``remembers``: there were members once, so that one may wait longer for the first of them.
+    """
+
+    remembers: bool = False
 
 
 @value
@@ -62,6 +67,13 @@ class StepDownRequested:
 
 
 @value
+class HandoverRequested:
+    """Move the leadership to the member ``target`` (0: to whoever is best)."""
+
+    target: NodeId
+
+
+@value
 class LinkChanged:
     """Whether any election interface has a carrier (``up``). Without one a node does not lead."""
 
@@ -81,6 +93,7 @@ Event = (
     | Settled
     | StoreFailed
     | StepDownRequested
+    | HandoverRequested
     | LinkChanged
     | StopRequested
 )

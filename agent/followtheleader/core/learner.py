@@ -13,6 +13,7 @@ from followtheleader.core.acceptor import Answer, Lock, Pledge
 from followtheleader.core.actions import Restart
 from followtheleader.core.context import Context
 from followtheleader.core.events import Received
+from followtheleader.core.handover import Handovers
 from followtheleader.core.meeting import Meeting
 from followtheleader.core.membership import Peer
 from followtheleader.core.messages import (
@@ -21,6 +22,7 @@ from followtheleader.core.messages import (
     Busy,
     Bye,
     Challenge,
+    Handover,
     Header,
     Heartbeat,
     Hello,
@@ -48,17 +50,20 @@ from followtheleader.core.types import (
 RESTART_WITHIN: Span = 60 * NANOSECONDS
 """A node that learns this long after its start that its identity lives on elsewhere is a clone."""
 
-Said = Heartbeat | Ack | Prepare | Promise | Nack | Busy | Challenge | Refute | Ask | Bye
+Said = Heartbeat | Ack | Prepare | Promise | Nack | Busy | Challenge | Refute | Ask | Bye | Handover
 """What counts only from an incarnation that is verified."""
 
 
 class Learner:
     """This node's ear: every datagram that was let in ends here."""
 
-    def __init__(self, context: Context, proposer: Proposer, meeting: Meeting) -> None:
+    def __init__(
+        self, context: Context, proposer: Proposer, meeting: Meeting, handovers: Handovers
+    ) -> None:
         self._c = context
         self._proposer = proposer
         self._meeting = meeting
+        self._handovers = handovers
         self._node = context.node
         self._born_at = context.out.now
 
@@ -101,6 +106,8 @@ class Learner:
                 self._on_refute(peer, message)
             case Ask():
                 self._on_ask(peer, message)
+            case Handover():
+                self._handovers.on_handover(peer, message)
             case Bye():
                 self._c.membership.departed(peer.owner, self._c.out.actions)
             case _:
@@ -110,6 +117,7 @@ class Learner:
         """A peer may have seen a later life of ours: our clock was set back, or we were cloned."""
         if not self._c.nonces.is_fresh(hello.echo, self._c.out.now):
             return
+        self._c.agenda.hear_somebody()
         if not self._node.owner.incarnation < hello.seen < MAX_INCARNATION:
             return
         if self._c.out.now - self._born_at <= RESTART_WITHIN and not self._c.agenda.stopping:
@@ -280,6 +288,7 @@ class Learner:
         self._c.agenda.defers = True
         self._proposer.predecessor = None
         self._c.roles.follow(leader)
+        self._handovers.watch()
 
     def lock_lost(self, lock: Lock, reason: Reason) -> None:
         """The lock on a leader ended; remember how many followed it."""
@@ -290,6 +299,7 @@ class Learner:
 
     def lose_leader(self, reason: Reason) -> None:
         """Nobody is followed any more."""
+        self._handovers.watch()
         self._c.agenda.hint_until = None
         if self._proposer.idle and not self._c.agenda.stopping and self._c.roles.leader is not None:
             self._c.roles.lose_leader(reason, self._c.acceptor.max_term)

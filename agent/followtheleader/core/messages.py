@@ -153,6 +153,17 @@ class Bye:
     """A follower leaves."""
 
 
+@value
+class Handover:
+    """To the leader: give the leadership to ``target`` (0: to whom you choose).
+
+    ``preempts``: the target itself asks, because its priority is higher; else an operator does.
+    """
+
+    target: NodeId
+    preempts: bool
+
+
 Message = (
     Hello
     | Prepare
@@ -166,4 +177,5 @@ Message = (
     | Refute
     | Ask
     | Bye
+    | Handover
 )

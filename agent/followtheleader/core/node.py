@@ -14,7 +14,9 @@ class Node:
 
     ``voters`` empty: an open group. Otherwise the names of the voting nodes of a quorum group; a
     node whose ``name`` is not among them follows and never votes. A ``witness`` votes and never
-    leads, and so does a node of ``priority`` 0.
+    leads, and so does a node of ``priority`` 0. ``preempt_delay``: follow a leader of lower
+    priority for so long, then ask it to hand over; None: never. ``start_patience``: how long to
+    wait at the start for members that are remembered.
     """
 
     owner: Owner
@@ -23,6 +25,8 @@ class Node:
     timing: Timing
     voters: tuple[str, ...] = ()
     witness: bool = False
+    preempt_delay: Span | None = None
+    start_patience: Span = 0
 
     @property
     def quorum(self) -> bool:

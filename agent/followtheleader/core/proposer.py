@@ -69,6 +69,7 @@ class Leaving:
 
     reason: Reason
     sit_out: Span
+    successor: NodeId
 
 
 class Proposer:
@@ -99,15 +100,17 @@ class Proposer:
     @property
     def rank(self) -> Rank:
         """Our rank as our newest heartbeat tells it."""
-        lease = self._held()
+        lease = self.held
         node = self._c.node
         return Rank(lease.support, -(lease.tenure or lease.term), node.priority, self._me.id)
 
     def as_leader(self) -> LeaderInfo:
         """Describe ourselves as the leader."""
-        return LeaderInfo(self._me, self._c.node.name, None, self._held().term, True)
+        return LeaderInfo(self._me, self._c.node.name, None, self.held.term, True)
 
-    def _held(self) -> Lease:
+    @property
+    def held(self) -> Lease:
+        """The lease of a leader."""
         if self.lease is None:
             raise InvariantBroken("a leader has a lease")
         return self.lease
@@ -129,7 +132,7 @@ class Proposer:
 
     def pass_deadline(self) -> None:
         """Lapse if the lease has run out."""
-        if self.leading and self._c.out.now >= self._held().deadline:
+        if self.leading and self._c.out.now >= self.held.deadline:
             self.lapse(Reason.LAPSED)
 
     def wake(self) -> None:
@@ -248,7 +251,7 @@ class Proposer:
         if nack.max_term >= MAX_TERM - 1:
             return
         if self.leading:
-            if not nack.contended and nack.term == self._held().term <= nack.max_term:
+            if not nack.contended and nack.term == self.held.term <= nack.max_term:
                 self.raise_term(nack.max_term)
         elif self.claim is None or nack.term != self.claim.term:
             return
@@ -284,7 +287,7 @@ class Proposer:
         self._failures = 0
         if self.lease is None:
             self._open_lease(claim.term)
-        lease = self._held()
+        lease = self.held
         lease.tenure = lease.term
         self._tick()
         self.leading = True
@@ -295,7 +298,7 @@ class Proposer:
 
     def _tick(self) -> None:
         """Send the next heartbeat to everybody; our own support is renewed by it."""
-        c, lease = self._c, self._held()
+        c, lease = self._c, self.held
         now, timing = c.out.now, c.node.timing
         # Stored before it is sent: a lease counts from the sending.
         lease.beat(now, own_vote=c.node.votes)
@@ -327,7 +330,7 @@ class Proposer:
 
     def heartbeat(self, echo: Nonce = NO_NONCE) -> Heartbeat:
         """Describe the newest heartbeat, with an ``echo`` if it answers a nonce."""
-        lease, timing = self._held(), self._c.node.timing
+        lease, timing = self.held, self._c.node.timing
         return Heartbeat(
             term=lease.term,
             seq=lease.seq,
@@ -343,7 +346,7 @@ class Proposer:
     def _resend(self) -> None:
         """Once more to those who have not acknowledged: one lost datagram is never a miss."""
         self._resend_at = None
-        lease, now = self._held(), self._c.out.now
+        lease, now = self.held, self._c.out.now
         for peer in self._c.membership.members(now):
             silent = lease.acked_seq.get(peer.owner.id, 0) < lease.seq
             if silent and now - peer.heard_at <= RESEND_TO_THOSE_HEARD_WITHIN:
@@ -359,7 +362,7 @@ class Proposer:
 
     def raise_term(self, above: Term) -> None:
         """Go on under a higher term, so that those who have seen ``above`` follow."""
-        c, lease = self._c, self._held()
+        c, lease = self._c, self.held
         term = max(above, lease.term, c.disk.used_term, c.acceptor.max_term) + 1
         if term >= MAX_TERM:
             c.out.note("terms-exhausted", "a member has used the terms up; remove its floor.json")
@@ -372,7 +375,7 @@ class Proposer:
 
     def lapse(self, reason: Reason) -> None:
         """The lease ran out. Our own lock stays until the guardian says that the job has ended."""
-        term = self._held().term
+        term = self.held.term
         self.lease = None
         self.leading = False
         self.lapsed = term
@@ -384,7 +387,7 @@ class Proposer:
 
     def yield_to(self, winner: LeaderInfo) -> None:
         """Give way at once. In an open group this does not say that our job has ended."""
-        c, term = self._c, self._held().term
+        c, term = self._c, self.held.term
         self.lease = None
         self.leading = False
         self._tick_at = self._resend_at = None
@@ -394,11 +397,11 @@ class Proposer:
         if leaving is None:
             c.roles.step_back(Reason.YIELDED, term, winner)
 
-    def step_down(self, reason: Reason, sit_out: Span = 0) -> None:
+    def step_down(self, reason: Reason, sit_out: Span = 0, successor: NodeId = 0) -> None:
         """End the job, then hand over; publicly a follower from now on."""
         if self.leading and self.leaving is None:
-            self.leaving = Leaving(reason, sit_out)
-            self._c.roles.step_back(reason, self._held().term)
+            self.leaving = Leaving(reason, sit_out, successor)
+            self._c.roles.step_back(reason, self.held.term)
         elif self.claim is not None:
             self.withdraw(sit_out)
 
@@ -419,9 +422,9 @@ class Proposer:
             c.agenda.elect_after(c.agenda.skew())
 
     def _resign(self, leaving: Leaving) -> None:
-        c, lease = self._c, self._held()
+        c, lease = self._c, self.held
         now = c.out.now
-        release = Release(lease.term, choose_successor(c, lease))
+        release = Release(lease.term, choose_successor(c, lease, leaving.successor))
         self.lease = None
         self.leading, self.leaving = False, None
         self._tick_at = self._resend_at = None
@@ -463,6 +466,6 @@ class Proposer:
     def keep_will(self) -> None:
         """See to it that the guardian could speak for us now, and no longer than it must."""
         if self.leading:
-            self._will.write(self._held())
+            self._will.write(self.held)
         elif self._will.deposited is not None and self.lapsed is None:
             self._will.withdraw()

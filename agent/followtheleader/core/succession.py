@@ -9,24 +9,28 @@ from __future__ import annotations
 from followtheleader.core.actions import DepositWill
 from followtheleader.core.context import Context
 from followtheleader.core.lease import Lease
+from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Release
 from followtheleader.core.types import NodeId
 
 WILL_RECIPIENTS = 64
 
 
-def choose_successor(c: Context, lease: Lease) -> NodeId:
-    """Return the member that should claim at once: it hears us, may lead, ranks highest (or 0)."""
-    now, best, successor = c.out.now, (0, 0), 0
-    for peer in c.membership.members(now):
-        acked = lease.acked.get(peer.owner.id)
-        able = peer.priority > 0 and not peer.witness and peer.compatible
-        votes = not c.node.quorum or peer.name in c.node.voters
-        if able and votes and acked is not None and now - acked <= c.node.timing.patience:
-            candidate = (peer.priority, peer.owner.id)
-            if candidate > best:
-                best, successor = candidate, peer.owner.id
-    return successor
+def can_succeed(c: Context, lease: Lease, peer: Peer) -> bool:
+    """Could ``peer`` claim at once? It hears us, and it may lead."""
+    acked = lease.acked.get(peer.owner.id)
+    able = peer.priority > 0 and not peer.witness and peer.compatible and not peer.left
+    votes = not c.node.quorum or peer.name in c.node.voters
+    return able and votes and acked is not None and c.out.now - acked <= c.node.timing.patience
+
+
+def choose_successor(c: Context, lease: Lease, wanted: NodeId = 0) -> NodeId:
+    """Return the member that should claim at once: ``wanted`` if it can, else the best (or 0)."""
+    heirs = [p for p in c.membership.members(c.out.now) if can_succeed(c, lease, p)]
+    if any(peer.owner.id == wanted for peer in heirs):
+        return wanted
+    best = max(heirs, key=lambda peer: (peer.priority, peer.owner.id), default=None)
+    return best.owner.id if best is not None else 0
 
 
 class Will:

@@ -86,6 +86,8 @@ class Reason(StrEnum):
     LAPSED = "lapsed"
     YIELDED = "yielded"
     STEPPED_DOWN = "stepped-down"
+    HANDED_OVER = "handed-over"
+    PREEMPTED = "preempted"
     STOPPED = "stopped"
     FAULT = "no-carrier"
     UNWRITABLE = "unwritable"

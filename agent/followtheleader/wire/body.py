@@ -22,6 +22,7 @@ from followtheleader.core.messages import (
     Busy,
     Bye,
     Challenge,
+    Handover,
     Heartbeat,
     Hello,
     Message,
@@ -62,6 +63,7 @@ _NONCE = Struct(">Q")
 _RELEASE = Struct(">QQ")
 _REFUTE = Struct(">QQQ")
 _NOTHING = Struct(">")
+_HANDOVER = Struct(">QB")
 
 # Bits of the flag byte of a body; bits that are not known are ignored.
 _QUORUM, _WITNESS = 1, 2
@@ -69,6 +71,7 @@ _AFTER = 1
 _CONTENDED = 1
 _ADDRESS = 1
 _ESTABLISHED = 1
+_PREEMPTS = 1
 
 
 def pack(message: Message) -> tuple[int, bytes]:
@@ -127,6 +130,10 @@ def _pack_ask(ask: Ask) -> bytes:
 
 def _pack_bye(bye: Bye) -> bytes:
     return _NOTHING.pack()
+
+
+def _pack_handover(handover: Handover) -> bytes:
+    return _HANDOVER.pack(handover.target, _PREEMPTS if handover.preempts else 0)
 
 
 def _pack_hello(hello: Hello) -> bytes:
@@ -334,6 +341,11 @@ def _parse_bye(body: bytes) -> Bye:
     return Bye()
 
 
+def _parse_handover(body: bytes) -> Handover:
+    target, flags = _HANDOVER.unpack_from(body)
+    return Handover(target, flags & _PREEMPTS != 0)
+
+
 _PACKERS: dict[type[Message], tuple[int, Callable[[Any], bytes]]] = {
     Heartbeat: (int(Type.HEARTBEAT), _pack_heartbeat),
     Ack: (int(Type.ACK), _pack_ack),
@@ -346,6 +358,7 @@ _PACKERS: dict[type[Message], tuple[int, Callable[[Any], bytes]]] = {
     Refute: (int(Type.REFUTE), _pack_refute),
     Ask: (int(Type.ASK), _pack_ask),
     Bye: (int(Type.BYE), _pack_bye),
+    Handover: (int(Type.HANDOVER), _pack_handover),
 }
 
 _SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
@@ -362,6 +375,7 @@ _SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
     Type.REFUTE: (_REFUTE.size, _parse_refute),
     Type.ASK: (_NONCE.size, _parse_ask),
     Type.BYE: (_NOTHING.size, _parse_bye),
+    Type.HANDOVER: (_HANDOVER.size, _parse_handover),
 }
 
 

@@ -44,7 +44,7 @@ MAX_DATAGRAM = 1200
 
 @unique
 class Type(IntEnum):
-    """The type byte. Not yet spoken: 14 HANDOVER, 15 QUERY, 16 REPLY."""
+    """The type byte. Not yet spoken: 15 QUERY, 16 REPLY."""
 
     HELLO = 1
     HELLO_ACK = 2
@@ -59,6 +59,7 @@ class Type(IntEnum):
     REFUTE = 11
     ASK = 12
     BYE = 13
+    HANDOVER = 14
 
 
 GREETINGS = frozenset((int(Type.HELLO), int(Type.HELLO_ACK)))

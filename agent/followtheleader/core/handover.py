@@ -1,0 +1,107 @@
+"""Leadership that moves without a fault: an operator's switchover, a better node that preempts.
+
+Promise: a leader hands over only to a member that hears it, may lead, and can claim at once; and as
+in every stop on purpose, its job ends before it says so. Who asks has no right to it: a request
+that the leader finds wrong changes nothing.
+
+A node that is better than its leader waits for ``preempt_delay`` of undisturbed following, so that
+one which comes and goes does not take the leadership along each time.
+"""
+
+from __future__ import annotations
+
+from followtheleader.core.context import Context
+from followtheleader.core.membership import Peer
+from followtheleader.core.messages import Handover
+from followtheleader.core.proposer import Proposer
+from followtheleader.core.succession import can_succeed
+from followtheleader.core.types import Instant, NodeId, Owner, Reason
+
+
+class Handovers:
+    """Asks for the leadership, and gives it away. ``ask_at`` None: there is nothing to ask for."""
+
+    def __init__(self, context: Context, proposer: Proposer) -> None:
+        self._c = context
+        self._proposer = proposer
+        self._followed: Owner | None = None
+        self.ask_at: Instant | None = None
+
+    # -- an operator asks
+
+    def request(self, target: NodeId) -> None:
+        """Move the leadership to ``target`` (0: to whoever is best), wherever it is now."""
+        c = self._c
+        if self._proposer.leading:
+            self._give(target, Reason.HANDED_OVER)
+            return
+        leader = self._leader()
+        if leader is None:
+            c.out.note("handover-refused", "no leader is followed directly that could be asked")
+        else:
+            c.out.send(Handover(target, preempts=False), leader)
+
+    # -- a better node asks
+
+    def watch(self) -> None:
+        """A leader is followed, or none any more: the delay begins with each leader anew."""
+        delay, leader = self._c.node.preempt_delay, self._leader()
+        owner = leader.owner if leader is not None else None
+        if owner == self._followed or delay is None:
+            return
+        self._followed = owner
+        self.ask_at = self._c.out.now + delay if owner is not None else None
+
+    def wake(self) -> None:
+        """Ask, if it is time; and again until the leader has heard it."""
+        c = self._c
+        if self.ask_at is None or c.out.now < self.ask_at:
+            return
+        self.ask_at = c.out.now + c.node.timing.patience
+        leader = self._leader()
+        if leader is not None and leader.priority < c.node.priority and self._is_fit():
+            c.out.send(Handover(c.node.owner.id, preempts=True), leader)
+
+    def _is_fit(self) -> bool:
+        c = self._c
+        return (
+            c.node.may_lead
+            and self._proposer.idle
+            and c.agenda.may_ask
+            and c.disk.may_vote
+            and not c.roles.owes
+        )
+
+    def _leader(self) -> Peer | None:
+        """The leader that we are locked on and hear ourselves."""
+        c = self._c
+        lock = c.acceptor.foreign(c.out.now)
+        if lock is None or not (lock.direct and lock.established):
+            return None
+        peer = c.membership.peers.get(lock.owner.id)
+        return peer if peer is not None and peer.owner == lock.owner else None
+
+    # -- the leader answers
+
+    def on_handover(self, peer: Peer, asked: Handover) -> None:
+        """Somebody wants the leadership to move."""
+        if not self._proposer.leading:
+            return
+        if not asked.preempts:
+            self._give(asked.target, Reason.HANDED_OVER)
+        elif asked.target == peer.owner.id and peer.priority > self._c.node.priority:
+            self._give(asked.target, Reason.PREEMPTED)
+
+    def _give(self, target: NodeId, reason: Reason) -> None:
+        c = self._c
+        if target == c.node.owner.id:
+            return  # it leads already
+        heirs = [p for p in c.membership.members(c.out.now) if target in (0, p.owner.id)]
+        if any(can_succeed(c, self._proposer.held, peer) for peer in heirs):
+            self._proposer.step_down(reason, successor=target)
+        else:
+            who = "no member" if target == 0 else f"the member {target:016x}"
+            c.out.note(
+                "handover-refused",
+                f"{who} could take over: it must be heard, may lead, and have a priority above 0",
+            )

@@ -1,0 +1,106 @@
+"""The members on disk: written a moment after they have changed.
+
+Promise: a disk that stalls delays nobody. A thread of its own does the writing, and what changes
+while it writes is written next; who leaves waits a moment for it, and then goes without.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterable
+
+from followtheleader.core.view import MemberView
+from followtheleader.errors import StateError
+from followtheleader.host import members
+from followtheleader.host.clock import boottime, wall_ms
+from followtheleader.host.members import Remembered, RememberedMember
+from followtheleader.observer import Observer
+
+AFTER_SECONDS = 1.0
+LEAVE_WITHIN_SECONDS = 1.0
+
+
+class Remembering:
+    """``last``: what an earlier run knew. ``present()``: the members now. ``directory`` None:
+    nothing is remembered."""
+
+    def __init__(
+        self,
+        directory: str | None,
+        present: Callable[[], Iterable[MemberView]],
+        observer: Observer,
+    ) -> None:
+        self._directory = directory
+        self._present = present
+        self._observer = observer
+        self._port: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writer: threading.Thread | None = None
+        self._again = False
+        self.last = members.load(directory) if directory is not None else Remembered()
+
+    def begin(self, port: int) -> None:
+        """In the running loop: we listen on ``port``, which is worth remembering as well."""
+        self._loop, self._port = asyncio.get_running_loop(), port
+        self._save()
+
+    def soon(self) -> None:
+        """The members have changed."""
+        if self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(AFTER_SECONDS, self._save)
+
+    async def close(self) -> None:
+        """Write what is not written yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._save()
+        deadline = asyncio.get_running_loop().time() + LEAVE_WITHIN_SECONDS
+        while self._writer is not None and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+
+    def _save(self) -> None:
+        self._timer = None
+        if self._directory is None:
+            return
+        if self._writer is not None:
+            self._again = True
+            return
+        known = list(self._known().values())
+        # A daemon: one that a dead disk holds for ever must not keep the process from ending.
+        self._writer = threading.Thread(
+            target=self._write, args=(self._directory, known), name="members", daemon=True
+        )
+        self._writer.start()
+
+    def _known(self) -> dict[int, RememberedMember]:
+        now, wall = boottime(), wall_ms()
+        known = {member.id: member for member in self.last.members}
+        for member in self._present():
+            heard = wall - (now - member.heard_at) // 1_000_000 if member.heard_at else wall
+            known[member.id] = RememberedMember(member.id, member.name, member.address, heard)
+        return known
+
+    def _write(self, directory: str, known: list[RememberedMember]) -> None:
+        fault = None
+        try:
+            members.store(directory, self._port, known)
+        except StateError as error:
+            fault = str(error)
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(self._written, fault)
+            except RuntimeError:
+                pass  # closed in between: nobody waits for it any more
+
+    def _written(self, fault: str | None) -> None:
+        self._writer = None
+        if fault is not None:
+            self._observer.on_trouble("members-file", fault)
+        else:
+            self._observer.on_relief("members-file")
+        if self._again:
+            self._again = False
+            self._save()
