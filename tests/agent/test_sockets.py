@@ -53,7 +53,7 @@ def test_status_and_control(stand: Stand) -> None:
     assert refused == {"done": False, "error": "this node does not lead"}
     assert leader.ask("step-down") == {"done": True}
     stand.wait(lambda: follower.role == "leader", "the other takes over")
-    assert "unknown command 'dance': step-down, reload" in leader.ask("dance")["error"]
+    assert "unknown command 'dance': step-down, switchover, reload" in leader.ask("dance")["error"]
 
 
 def accept_every_kind_of_client(node: Node) -> None:
