@@ -24,7 +24,7 @@ from typing import NoReturn
 from followtheleader import chronicle, report
 from followtheleader.answers import Answers
 from followtheleader.config import load
-from followtheleader.config.reload import changed
+from followtheleader.config.reload import Changes
 from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
@@ -111,6 +111,7 @@ class Agent:
             problems=self._troubles.present,
         )
         self._failures = HookFailures()
+        self._hooks_changed: list[str] = []
         self._guardian = Supervision(
             self._new_link,
             self._journal,
@@ -303,31 +304,39 @@ class Agent:
 
     # -- reload
 
-    def _on_reload_signal(self) -> str | None:
-        """Read the configuration again; the role stays. Return its faults, or None."""
+    def _on_reload_signal(self) -> report.Facts:
+        """Read the configuration again; the role stays. Return what the control socket answers."""
         self._manager.reloading()
-        faults = None
         try:
             new = load(self._settings.path, self._settings.instance)
         except ConfigError as error:
             faults = f"configuration not reloaded, the old one stays:\n{error}"
             self._journal.error("reload", faults)
+            answer: report.Facts = {"done": False, "error": faults}
         else:
-            self._reload(new)
+            changes = Changes.between(self._settings, new)
+            self._apply(changes)
+            answer = {"done": True, **changes.facts}
         self._manager.reloaded()
-        return faults
+        return answer
 
-    def _reload(self, new: Settings) -> None:
-        fixed = changed(self._settings, new, reload=False)
+    def _apply(self, changes: Changes) -> None:
+        self._settings = changes.settings
+        chronicle.tell_reload(self._journal, changes)
+        me = self._driver.node.owner.id
+        self._driver.change(profile_of(changes.settings, self._directories, me))
+        # Without a change as well: this may have become the only instance, or one of several.
+        self._presence.move_link(role_link(changes.settings))
+        self._publish_later()
+        self._hooks_changed += [key for key in changes.hooks if key not in self._hooks_changed]
         if not self._guardian.reload():
             self._journal.info("reload", "no guardian runs: the next one will read the hooks")
-        if fixed:
-            text = f"{', '.join(fixed)}: changed, but applied only by a restart"
-            self._journal.warning("reload", text)
 
     def _on_reloaded(self, ok: bool) -> None:
         if ok:
-            self._journal.info("reload", "hooks read again")
+            which = f": {', '.join(self._hooks_changed)}" if self._hooks_changed else ""
+            self._hooks_changed.clear()
+            self._journal.info("reload", f"hooks read again{which}")
         else:
             self._journal.error("reload", "hooks not read again: the guardian's line says why")
 

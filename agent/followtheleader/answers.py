@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Answers:
-    """``interfaces`` as configured; ``reload()`` returns the configuration's faults, or None."""
+    """``interfaces`` as configured; ``reload()`` reads the configuration and returns the answer."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Answers:
         diary: report.Diary,
         guardian: Supervision,
         interfaces: tuple[str, ...],
-        reload: Callable[[], str | None],
+        reload: Callable[[], report.Facts],
     ) -> None:
         self._driver = driver
         self._diary = diary
@@ -55,8 +55,7 @@ class Answers:
         if command == "switchover":
             return self._switch_over(request.get("to"))
         if command == "reload":
-            faults = self._reload()
-            return {"done": True} if faults is None else {"done": False, "error": faults}
+            return self._reload()
         return {"error": f"unknown command {command!r}: step-down, switchover, reload"}
 
     def _switch_over(self, to: object) -> report.Facts:

@@ -1,7 +1,9 @@
-"""The lines of the log that tell an agent's story: its start, and each change of the role."""
+"""The lines of the log that tell an agent's story: its start, each change of the role or of the
+configuration."""
 
 from __future__ import annotations
 
+from followtheleader.config.reload import Changes
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.node import Node
 from followtheleader.core.types import MS, LeaderInfo, Span
@@ -45,3 +47,15 @@ def tell_leader(journal: Journal, leader: LeaderInfo) -> None:
     """Another leader is followed, or the same under a new term."""
     text = f"following {leader.name}, term {leader.term}"
     journal.info("leader", text, leader=leader.name, term=leader.term)
+
+
+def tell_reload(journal: Journal, changes: Changes) -> None:
+    """The configuration was read again; of the hooks the guardian has the last word."""
+    if changes.applied:
+        text = f"applied without a restart: {', '.join(changes.applied)}"
+        journal.info("reload", text, keys=changes.applied)
+    if changes.restart:
+        text = f"{', '.join(changes.restart)}: changed, but applied only by a restart"
+        journal.warning("reload", text, keys=changes.restart)
+    if not (changes.applied or changes.hooks or changes.restart):
+        journal.info("reload", "no key has changed")

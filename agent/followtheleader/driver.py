@@ -158,6 +158,18 @@ class Driver:
         due = self._election.next_deadline()
         return due is None or boottime() - due < self.node.timing.lock
 
+    # -- changes
+
+    def change(self, profile: Profile) -> None:
+        """Go on with what of ``profile`` may change within one life; the rest must be the same."""
+        self._profile = profile
+        self._sender.priority = profile.priority
+        now = ev.Retuned(profile.priority, profile.preempt_delay, profile.start_patience)
+        node = self.node
+        if now != ev.Retuned(node.priority, node.preempt_delay, node.start_patience):
+            self.post(now)
+        self._lookout.change(profile)
+
     # -- events
 
     def post(self, event: ev.Event) -> None:
@@ -171,6 +183,8 @@ class Driver:
                 self._sit_out_until = max(self._sit_out_until, boottime() + event.sit_out)
             case ev.AddressFound(configured=True):
                 self._configured[event.address] = event
+            case ev.AddressDropped():
+                self._configured.pop(event.address, None)
         self._inbox.append(event)
         if not self._working:
             self._work()

@@ -1,7 +1,8 @@
 """Who may be out there: interfaces, static peers, mDNS.
 
-Promise: whatever is found here is posted as a suggestion (`AddressFound`) and never taken back;
-what does not work is told as trouble, and the election goes on without it.
+Promise: whatever is found here is posted as a suggestion (`AddressFound`) and never taken back,
+except a peer that the configuration names no longer; what does not work is told as trouble, and the
+election goes on without it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from followtheleader import __version__
-from followtheleader.core.events import AddressFound, LinkChanged
+from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged
 from followtheleader.core.types import Address, Role
 from followtheleader.core.view import MemberView
 from followtheleader.errors import AddressError
@@ -33,16 +34,18 @@ class Lookout:
         profile: Profile,
         endpoint: Endpoint,
         observer: Observer,
-        post: Callable[[AddressFound | LinkChanged], None],
+        post: Callable[[AddressFound | AddressDropped | LinkChanged], None],
     ) -> None:
         self._profile = profile
         self._endpoint = endpoint
         self._observer = observer
         self._post = post
-        peers = [(host, port or profile.port or DEFAULT_PORT) for host, port in profile.peers]
-        self._resolver = Resolver(peers, self._on_resolved, self._on_unresolved)
+        self._resolver = Resolver(_peers_of(profile), self._on_resolved, self._on_unresolved)
         self._watch = InterfaceWatch(self._on_interfaces_changed)
         self._discovery = self._new_discovery() if profile.mdns else None
+        self._turning: asyncio.Task[None] | None = None
+        self._role = Role.CANDIDATE
+        self._started = False
         self._announced: dict[str, Address] = {}
         self._heard_anybody = False
         self._isolation: asyncio.TimerHandle | None = None
@@ -53,6 +56,7 @@ class Lookout:
 
     def start(self) -> None:
         """Watch the interfaces and begin mDNS."""
+        self._started = True
         if not self._watch.start():
             self._observer.on_note("interfaces", "changes of interfaces are not told here", {})
         self._look_for_carrier()
@@ -65,13 +69,30 @@ class Lookout:
             self._isolation.cancel()
         self._watch.close()
         await self._resolver.close()
+        if self._turning is not None:
+            await self._turning
         if self._discovery is not None:
             await self._discovery.close()
 
     def set_role(self, role: Role) -> None:
         """Publish or withdraw the leader's record."""
+        self._role = role
         if self._discovery is not None:
             self._discovery.set_role(leading=role is Role.LEADER, following=role is Role.FOLLOWER)
+
+    def change(self, profile: Profile) -> None:
+        """Look where ``profile`` says from now on: other peers, with mDNS or without."""
+        before, self._profile = self._profile, profile
+        peers = _peers_of(profile)
+        for address in self._resolver.change(peers):
+            self._post(AddressDropped(address))
+        named = {host for host, _ in peers}
+        for host, _ in _peers_of(before):
+            if host not in named:
+                self._observer.on_relief(f"peer {host}")
+        if profile.mdns != before.mdns:
+            turn = self._turn_mdns(profile.mdns, after=self._turning)
+            self._turning = asyncio.get_running_loop().create_task(turn)
 
     # -- static peers
 
@@ -86,6 +107,26 @@ class Lookout:
         self._observer.on_trouble(f"peer {host}", message)
 
     # -- mDNS
+
+    async def _turn_mdns(self, on: bool, after: asyncio.Task[None] | None) -> None:
+        """One ``after`` the other: the same names are not announced by two sessions at once."""
+        if after is not None:
+            await after
+        discovery, self._discovery = self._discovery, None
+        if discovery is not None:
+            await discovery.close()
+        if on:
+            self._discovery = self._new_discovery()
+            self.set_role(self._role)
+            if self._started:
+                self._discovery.start()
+            return
+        self._announced.clear()
+        if self._isolation is not None:
+            self._isolation.cancel()
+            self._isolation = None
+        self._observer.on_relief("mdns")
+        self._observer.on_relief("isolated")
 
     def _new_discovery(self) -> Discovery:
         profile, observer = self._profile, self._observer
@@ -169,3 +210,7 @@ class Lookout:
             self._observer.on_relief("interfaces")
         if self._discovery is not None:
             self._discovery.refresh()
+
+
+def _peers_of(profile: Profile) -> list[Address]:
+    return [(host, port or profile.port or DEFAULT_PORT) for host, port in profile.peers]

@@ -104,6 +104,10 @@ class Presence:
         for server in self._servers:
             await server.close()
 
+    def move_link(self, role_file: str | None) -> None:
+        """Have the role link elsewhere, or none; `publish` makes it."""
+        self._files.move_link(role_file)
+
     def unlink_link(self) -> None:
         """Remove the role link if it is ours."""
         self._files.unlink_link()

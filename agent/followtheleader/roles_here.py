@@ -8,7 +8,7 @@ from types import TracebackType
 
 from followtheleader.config.settings import Settings
 from followtheleader.core.timing import Timing
-from followtheleader.core.types import NANOSECONDS, Span
+from followtheleader.core.types import NANOSECONDS, NodeId, Span
 from followtheleader.host.directories import Directories
 from followtheleader.host.identity import node_id
 from followtheleader.net.interfaces import usable
@@ -21,10 +21,10 @@ LONGEST_PAUSE: Span = 300 * NANOSECONDS
 BORDERS = ("/followtheleader/net/", "/followtheleader/host/sockets.py")
 
 
-def profile_of(settings: Settings, directories: Directories) -> Profile:
-    """Say in the driver's words what the configuration says."""
+def profile_of(settings: Settings, directories: Directories, me: NodeId | None = None) -> Profile:
+    """Say in the driver's words what the configuration says; ``me``, if that is known already."""
     return Profile(
-        id=node_id(directories.state, settings.node, settings.service),
+        id=node_id(directories.state, settings.node, settings.service) if me is None else me,
         service=settings.service,
         name=settings.node,
         priority=settings.priority,

@@ -1,4 +1,4 @@
-"""``check`` and ``example-config``: faults, promises, and a file to start from."""
+"""``check``, ``example-config`` and ``schema``: faults, promises, a file to start from."""
 
 from __future__ import annotations
 
@@ -165,3 +165,14 @@ def test_an_example_that_cannot_be_written(tmp_path: Path) -> None:
     result = ftl_agent("example-config", "-o", f"{tmp_path}/none/svc.yaml")
     assert result.code == 2
     assert "cannot be written: No such file or directory" in result.err
+
+
+def test_schema_is_printed_as_json() -> None:
+    result = ftl_agent("schema")
+    assert (result.code, result.err) == (0, "")
+    schema = json.loads(result.out)
+    assert schema["$schema"] == "http://json-schema.org/draft-07/schema#"
+    assert "priority" in schema["properties"]
+    wrong = ftl_agent("schema", "svc")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "takes no 'svc'" in wrong.err

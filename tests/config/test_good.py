@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from followtheleader import config
 from followtheleader.config.loader import parse
-from followtheleader.config.reload import changed
+from followtheleader.config.reload import Changes
+from followtheleader.config.schema import KEYS
 from followtheleader.config.settings import HookSettings, PeerAddress, Settings
 from followtheleader.core.timing import Timing
 from followtheleader.errors import ConfigError
@@ -182,9 +184,20 @@ def test_instance_name_must_fit_a_directory(name: str) -> None:
         of("", name)
 
 
-def test_reload_tells_what_waits_for_a_restart() -> None:
+def test_reload_tells_what_it_applies_and_what_waits_for_a_restart() -> None:
     old = of("timing: fast\nhooks: {on_leader: /bin/true}")
-    new = of("priority: 5\nhooks: {on_leader: /bin/false, timeout: 5s}")
-    assert changed(old, new, reload=True) == ["hooks.on_leader", "hooks.timeout"]
-    assert changed(old, new, reload=False) == ["priority", "heartbeat_interval"]
-    assert changed(new, new, reload=False) == []
+    new = of("priority: 5\nhooks: {on_leader: /bin/false, timeout: 5s}\nport: 9003")
+    changes = Changes.between(old, new)
+    assert changes.applied == ["priority"]
+    assert changes.hooks == ["hooks.on_leader", "hooks.timeout"]
+    assert changes.restart == ["heartbeat_interval", "port"]
+    assert changes.settings == replace(old, priority=5, hooks=new.hooks)
+    again = Changes.between(changes.settings, new)
+    assert again.facts == {"applied": [], "hooks": [], "restart": ["heartbeat_interval", "port"]}
+
+
+def test_every_key_is_reloadable_or_not_for_a_reason() -> None:
+    """What others know a node by, or have promised by, stays as long as the agent runs."""
+    fixed = {"service", "node", "voters", "witness", "host", "port", "interfaces"}
+    fixed |= {"timing", "heartbeat_interval", "max_failed_responses", "stop_timeout"}
+    assert {key.name for key in KEYS if not key.reload} == fixed

@@ -150,6 +150,27 @@ def test_on_a_full_disk_nothing_says_leader(role: str, tmp_path: Path) -> None:
     assert contents(tmp_path) == {}
 
 
+def test_link_moves_and_goes(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    state = StateFiles(str(tmp_path / "svc"), str(first))
+    (tmp_path / "svc").mkdir()
+    state.publish("follower", {})
+    assert state.link() is None
+    state.move_link(str(second))
+    assert not os.path.lexists(first)
+    assert state.link() is None
+    assert second.read_text() == "follower\n"
+    state.move_link(None)
+    assert state.link() is None
+    assert not os.path.lexists(second)
+    assert state.missing() == []
+
+    first.write_text("of somebody else")
+    state.move_link(str(first))
+    state.move_link(str(second))
+    assert first.read_text() == "of somebody else"
+
+
 def test_link_follows_the_role(tmp_path: Path) -> None:
     (tmp_path / "svc").mkdir()
     link = tmp_path / "role"

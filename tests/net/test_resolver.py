@@ -72,6 +72,46 @@ def test_a_failure_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch)
     asyncio.run(main())
 
 
+def test_peers_change_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told of a peer that is gone is returned, unless another peer stands there too."""
+    names = {"host-b": "10.0.0.2", "host-c": "10.0.0.3", "host-d": "10.0.0.4"}
+    asked: list[str] = []
+
+    def answer(host: str, port: int) -> list[tuple[str, int]]:
+        asked.append(host)
+        return [(names[host], port)]
+
+    monkeypatch.setattr(resolver, "_getaddrinfo", answer)
+
+    async def main() -> None:
+        told: list[tuple[str, int]] = []
+        enough = asyncio.Event()
+        wanted = 4
+
+        def on_addresses(host: str, addresses: list[tuple[str, int]]) -> None:
+            told.extend(addresses)
+            if len(told) >= wanted:
+                enough.set()
+
+        running = Resolver(
+            [("host-b", 1), ("10.0.0.2", 1), ("host-c", 1), ("10.0.0.9", 1)], on_addresses, print
+        )
+        running.start()
+        await until(enough)
+        enough.clear()
+        wanted = 5
+        dropped = running.change([("10.0.0.2", 1), ("host-d", 1)])
+        assert sorted(dropped) == [("10.0.0.3", 1), ("10.0.0.9", 1)]
+        await until(enough)
+        assert told[-1] == ("10.0.0.4", 1)
+        assert running.change([("10.0.0.2", 1), ("host-d", 1)]) == []
+        assert running.change([]) == [("10.0.0.2", 1), ("10.0.0.4", 1)]
+        assert sorted(asked) == ["host-b", "host-c", "host-d"]
+        await running.close()
+
+    asyncio.run(main())
+
+
 def test_a_dead_name_server_delays_no_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     asked, answer = threading.Event(), threading.Event()
 

@@ -42,7 +42,7 @@ class Driver(ABC):
         self.owner = node.owner
         self.election = election
         self.alive = True
-        self._priority = node.priority
+        self._node = node
         self._counter = 0
 
     @abstractmethod
@@ -91,7 +91,7 @@ class Driver(ABC):
 
     def header(self, receiver: NodeId) -> Header:
         """Return the header of the next datagram."""
-        return Header(self.owner, self.next_counter(), receiver, self._priority)
+        return Header(self.owner, self.next_counter(), receiver, self._node.priority)
 
     # -- what may come between
 

@@ -16,6 +16,7 @@ from followtheleader.core.events import (
     HandoverRequested,
     LinkChanged,
     Received,
+    Retuned,
     Settled,
     Started,
     StepDownRequested,
@@ -134,6 +135,17 @@ class Table:
     def step_down(self, name: str, sit_out: Span = 0) -> None:
         """Ask the node to hand over."""
         self.seats[name].hear(StepDownRequested(sit_out))
+
+    def retune(
+        self,
+        name: str,
+        priority: int,
+        *,
+        preempt_delay: Span | None = None,
+        start_patience: Span = 0,
+    ) -> None:
+        """The operator reloads its configuration."""
+        self.seats[name].hear(Retuned(priority, preempt_delay, start_patience))
 
     def switch_over(self, name: str, to: str | None = None) -> None:
         """Ask ``name`` to have the leadership moved."""

@@ -24,6 +24,7 @@ COMMANDS = {
     "is-leader": "exit 0 if this host leads, 1 if not, 3 if no agent answers",
     "check": "every fault of a configuration, or what it promises",
     "example-config": "a configuration to start from",
+    "schema": "the configuration as a JSON schema, for editors",
 }
 
 ONLY_FOR_AN_AUDIENCE = ("demo",)
@@ -133,6 +134,10 @@ def _load(name: str) -> tuple[str, Callable[[list[str]], int]]:
         from followtheleader.cli import example_config
 
         return example_config.USAGE, example_config.main
+    if name == "schema":
+        from followtheleader.cli import schema
+
+        return schema.USAGE, schema.main
     from followtheleader.cli import demo
 
     return demo.USAGE, demo.main

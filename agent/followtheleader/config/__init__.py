@@ -17,6 +17,7 @@ up the host's name, and touches nothing else: whether a hook exists is asked by 
     advice    what is allowed but perhaps not meant; the failover timeline
     reload    which changes a reload applies
     example   the commented example file
+    json_schema  the table as a JSON schema, for editors
     hooks     a program: the hooks of a file as JSON, for the guardian
 
 Importing this package or ``settings`` does not import yaml.

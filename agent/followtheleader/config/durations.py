@@ -15,7 +15,10 @@ MINUTE = 60 * SECOND
 UNITS = {"ms": MS, "s": SECOND, "m": MINUTE}
 
 # Six decimals of a millisecond are whole nanoseconds, so nothing is ever rounded.
-_DURATION = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?(ms|s|m)")
+PATTERN = r"([0-9]{1,9})(?:\.([0-9]{1,6}))?(ms|s|m)"
+"""A duration as it is written; its groups are the whole part, the decimals and the unit."""
+
+_DURATION = re.compile(PATTERN)
 _LOOSE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([A-Za-zµ]+)")
 _NUMBER = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,6})?")
 _OTHER_NAMES = {

@@ -1,7 +1,8 @@
 """The example file, made from the table of keys.
 
 Promise: the text is a valid configuration as it stands, and stays one when any of its ``#key:``
-lines, or all, lose their ``#``. A comment that is not a key has a space after its ``#``.
+lines, or all, lose their ``#``. A comment that is not a key has a space after its ``#``. The first
+line names the JSON schema to editors.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from collections.abc import Callable
 
 from followtheleader.config.schema import KEYS, SECTIONS, Key
 
+SCHEMA_URL = "file:///usr/share/ftl-agent/schema.json"
+"""Where a package puts what `ftl-agent schema` prints."""
+
+_MODELINE = f"# yaml-language-server: $schema={SCHEMA_URL}"
 _WIDTH = 96
 
 
@@ -34,7 +39,7 @@ def short_config() -> str:
 
 
 def _render(head: str, explain: Callable[[Key], list[str]]) -> str:
-    blocks = [_comment(head)]
+    blocks = [f"{_MODELINE}\n\n{_comment(head)}"]
     section = ""
     for key in KEYS:
         if key.section and key.section != section:
@@ -48,13 +53,7 @@ def _render(head: str, explain: Callable[[Key], list[str]]) -> str:
 
 
 def _explained(key: Key) -> list[str]:
-    noun = "items" if key.default == "[]" else ""
-    texts = [key.meaning, f"Default: {key.shown_default}."]
-    if key.raised:
-        texts.append(f"{'With more ' + noun if noun else 'Raised'}: {key.raised}.")
-    if key.lowered:
-        texts.append(f"{'With fewer ' + noun if noun else 'Lowered'}: {key.lowered}.")
-    texts.append(f"A change is applied by a {'reload' if key.reload else 'restart'}.")
+    texts = key.explained()
     if key.default is not None and key.example != key.default:
         texts.append(f"Example: {key.word}: {key.example}")
     return texts

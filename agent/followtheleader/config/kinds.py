@@ -1,8 +1,10 @@
 """What a key may hold. A kind turns a YAML value into a setting, or tells what is wrong with it.
 
-Each kind is a small frozen value with its bounds in fields, so that the parser, the example file
-and the man page say the same. ``parse`` returns None exactly when it has told a fault (or when the
-value is `Broken`, which was told before). ``expects`` completes the sentence "write …".
+Each kind is a small frozen value with its bounds in fields, so that the parser, the JSON schema,
+the example file and the man page say the same. ``parse`` returns None exactly when it has told a
+fault (or when the value is `Broken`, which was told before). ``expects`` completes the sentence
+"write …". ``schema`` is what a validator of JSON schema draft-07 can know of the value: it may let
+more pass than ``parse``, and never less.
 
 Words are judged by what stands in the file, not by what YAML 1.1 makes of them: where a name is
 meant, an unquoted ``on`` or ``12:30`` is a fault, never silently ``True`` or ``750``.
@@ -13,8 +15,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
+from followtheleader.config import durations
 from followtheleader.config.durations import format_duration, parse_duration
 from followtheleader.config.faults import near_miss, show
 from followtheleader.config.values import ListNode, MapNode, Node, Scalar
@@ -22,10 +25,16 @@ from followtheleader.config.values import ListNode, MapNode, Node, Scalar
 Tell = Callable[[Node, str], None]
 """Tell that the value at a node is wrong, as the text says."""
 
+Schema = dict[str, Any]
+"""A JSON schema, draft-07."""
+
 _TRUTHS = {"true": "true", "yes": "true", "on": "true"}
 _TRUTHS |= {"false": "false", "no": "false", "off": "false"}
 _BARE_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?")
 _POWER = re.compile(r"\+?([0-9]{1,9})(?:\.0*)?[eE]\+?([0-9])")
+CONTROL = r"\x00-\x1f\x7f"
+"""For a class of characters in a pattern: what no name and no path holds."""
+_FREE = rf"(?!\s)(?!.*\s$)[^{CONTROL}]+"
 LONGEST_NUMBER = 20
 """More digits than this are told as they stand, not what they amount to."""
 
@@ -37,6 +46,10 @@ class Kind(Protocol):
     def expects(self) -> str:
         """What to write, for the end of a fault and for the documentation."""
 
+    @property
+    def schema(self) -> Schema:
+        """What a validator can know of the value."""
+
     def parse(self, node: Node, tell: Tell) -> object | None:
         """Return the setting, or None if a fault was told."""
 
@@ -46,8 +59,13 @@ class Text:
     """A name: printable text of at most ``most`` bytes that matches ``pattern`` in full."""
 
     expects: str
-    pattern: str = r".+"
+    pattern: str = _FREE
     most: int = 63
+
+    @property
+    def schema(self) -> Schema:
+        """The pattern; characters are counted instead of bytes."""
+        return {"type": "string", "pattern": anchored(self.pattern), "maxLength": self.most}
 
     def parse(self, node: Node, tell: Tell) -> str | None:
         """Return the text."""
@@ -88,6 +106,11 @@ class Choice:
         """The words."""
         return f"{', '.join(self.words[:-1])} or {self.words[-1]}"
 
+    @property
+    def schema(self) -> Schema:
+        """The words."""
+        return {"type": "string", "enum": list(self.words)}
+
     def parse(self, node: Node, tell: Tell) -> str | None:
         """Return the word."""
         text = text_of(node, tell, self.expects)
@@ -105,6 +128,11 @@ class Boolean:
     """True or false; the other words of YAML 1.1 (yes, on …) mean text in YAML 1.2."""
 
     expects: str = "true or false"
+
+    @property
+    def schema(self) -> Schema:
+        """As it is."""
+        return {"type": "boolean"}
 
     def parse(self, node: Node, tell: Tell) -> bool | None:
         """Return the truth."""
@@ -136,6 +164,11 @@ class Integer:
     def expects(self) -> str:
         """The range."""
         return f"a number from {self.low} to {self.high}"
+
+    @property
+    def schema(self) -> Schema:
+        """The range."""
+        return {"type": "integer", "minimum": self.low, "maximum": self.high}
 
     def parse(self, node: Node, tell: Tell) -> int | None:
         """Return the number."""
@@ -179,6 +212,11 @@ class Duration:
     def expects(self) -> str:
         """The range."""
         return f"a duration from {format_duration(self.low)} to {format_duration(self.high)}"
+
+    @property
+    def schema(self) -> Schema:
+        """How it is written; the range is beyond a pattern."""
+        return {"type": "string", "pattern": anchored(durations.PATTERN)}
 
     def parse(self, node: Node, tell: Tell) -> int | None:
         """Return the nanoseconds."""
@@ -226,6 +264,13 @@ class ListOf:
         form = f"a list such as {self.example}"
         return f"{self.kind.expects}, or {form}" if self.single else form
 
+    @property
+    def schema(self) -> Schema:
+        """The list, or the single value."""
+        items = {"type": "array", "items": self.kind.schema, "uniqueItems": True}
+        items |= {"minItems": 0 if self.empty else 1, "maxItems": self.most}
+        return {"anyOf": [self.kind.schema, items]} if self.single else items
+
     def parse(self, node: Node, tell: Tell) -> tuple[object, ...] | None:
         """Return the items in order."""
         items = self._items(node, tell)
@@ -260,6 +305,11 @@ class ListOf:
         else:
             scalar_of(node, tell, self.expects)
         return None
+
+
+def anchored(pattern: str) -> str:
+    """Return ``pattern`` for a schema, whose patterns match anywhere: now from end to end."""
+    return f"^(?:{pattern})$"
 
 
 def scalar_of(node: Node, tell: Tell, expects: str) -> Scalar | None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from followtheleader.config.faults import show
-from followtheleader.config.kinds import Tell, text_of
+from followtheleader.config.kinds import CONTROL, Schema, Tell, anchored, text_of
 from followtheleader.config.settings import Command, PeerAddress
 from followtheleader.config.values import ListNode, MapNode, Node
 
@@ -19,6 +19,18 @@ _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _BRACKETS = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _ZONE = re.compile(r"[^/:\s%]{1,15}")
+
+# For the schema, which has no functions.
+_BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_IPV4 = rf"(?!2(?:2[4-9]|3[0-9])\.)(?!255\.255\.255\.255(?:[^0-9]|$)){_BYTE}(?:\.{_BYTE}){{3}}"
+_NAME = rf"(?![^:]{{254}})(?:{_LABEL.pattern}\.)*(?![0-9]+\.?(?::|$)){_LABEL.pattern}\.?"
+_IPV6 = rf"\[[0-9A-Fa-f:.]+(?:%{_ZONE.pattern})?\]"
+_UP_TO_65535 = (
+    r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+)
+_PEER = rf"(?:(?!0\.0\.0\.0(?::|$)){_IPV4}|{_NAME}|{_IPV6})(?::{_UP_TO_65535})?"
+_PATH = rf"/(?:[^{CONTROL}]*[^/{CONTROL}])"
+MAX_PATH = 4095
 MAX_ARGUMENTS = 256
 ONLY_IPV4 = "only IPv4 is spoken so far"
 """An IPv6 peer can be written, and is not reached."""
@@ -29,6 +41,11 @@ class ListenAddress:
     """A literal IPv4 address of this host; 0.0.0.0 is every one of them."""
 
     expects: str = "an IPv4 address of this host, such as 10.0.0.2, or 0.0.0.0 for all"
+
+    @property
+    def schema(self) -> Schema:
+        """The four numbers."""
+        return {"type": "string", "pattern": anchored(_IPV4)}
 
     def parse(self, node: Node, tell: Tell) -> str | None:
         """Return the address."""
@@ -51,6 +68,11 @@ class Peer:
     """Where a peer may be found: ``10.0.0.2``, ``host-b:9001``, ``"[fe80::1%eth0]:9001"``."""
 
     expects: str = "an address or a host name such as 10.0.0.2, host-b or host-b:9001"
+
+    @property
+    def schema(self) -> Schema:
+        """The three forms; within brackets whatever looks like IPv6."""
+        return {"type": "string", "pattern": anchored(_PEER)}
 
     def parse(self, node: Node, tell: Tell) -> PeerAddress | None:
         """Return host and port."""
@@ -92,6 +114,11 @@ class FilePath:
 
     expects: str
 
+    @property
+    def schema(self) -> Schema:
+        """From the root on, and no directory."""
+        return {"type": "string", "pattern": anchored(_PATH), "maxLength": MAX_PATH}
+
     def parse(self, node: Node, tell: Tell) -> str | None:
         """Return the path."""
         text = text_of(node, tell, self.expects)
@@ -112,6 +139,21 @@ class Commands:
     """
 
     expects: str = 'a path, a list [/path, "argument"], or several such lists in a list'
+
+    @property
+    def schema(self) -> Schema:
+        """The three forms, and the empty list."""
+        program: Schema = {"type": "string", "pattern": anchored(_PATH), "maxLength": MAX_PATH}
+        path: Schema = program | {"pattern": anchored(rf"(?!.*\s\S){_PATH}")}
+        vector: Schema = {
+            "type": "array",
+            "items": [program],
+            "additionalItems": {"type": "string"},
+        }
+        vector |= {"minItems": 1, "maxItems": MAX_ARGUMENTS}
+        several: Schema = {"type": "array", "items": {"anyOf": [path, vector]}}
+        several |= {"contains": {"type": "array"}}
+        return {"anyOf": [path, {"type": "array", "maxItems": 0}, vector, several]}
 
     def parse(self, node: Node, tell: Tell) -> tuple[Command, ...] | None:
         """Return the argument vectors; empty for ``[]``, which runs nothing."""
@@ -251,6 +293,6 @@ def _wrong_path(text: str) -> str | None:
         return f"{show(text)} is not an absolute path"
     if text.endswith("/"):
         return f"{show(text)} is a directory"
-    if len(text.encode()) > 4095:
+    if len(text.encode()) > MAX_PATH:
         return f"{show(text)} is too long for a path"
     return None

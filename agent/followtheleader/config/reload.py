@@ -1,12 +1,12 @@
 """What a reload can apply, and what waits for a restart.
 
-H, T and B are constant for one incarnation, because voters promise by them; names, voters and
-addresses are what peers know a node by. The table of keys says which is which.
+The table of keys says which is which. H, T and B are constant for one incarnation, because voters
+promise by them; service, node, voters, witness and addresses are what peers know a node by.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from followtheleader.config.schema import KEYS
@@ -15,17 +15,40 @@ from followtheleader.config.settings import EVENTS, Settings
 _FIELDS = {field.name for field in fields(Settings)}
 
 
-def changed(old: Settings, new: Settings, *, reload: bool) -> list[str]:
-    """Return the keys whose settings differ and which a reload applies (or does not), in order.
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a reload amounts to; lists of keys are in the order of the table.
 
-    The preset ``timing`` shows up as the heartbeat_interval that it stands for.
+    ``settings``: what the agent goes on with, the old ones with all that a reload applies.
+    ``applied``: by the agent itself. ``hooks``: by the guardian, once it has read them.
+    ``restart``: what the agent goes on without until it is started again.
     """
-    before, after = _flat(old), _flat(new)
-    return [
-        key.name
-        for key in KEYS
-        if key.reload is reload and before.get(key.name) != after.get(key.name)
-    ]
+
+    settings: Settings
+    applied: list[str]
+    hooks: list[str]
+    restart: list[str]
+
+    @classmethod
+    def between(cls, running: Settings, read: Settings) -> Changes:
+        """Compare what runs with what was read.
+
+        The preset ``timing`` shows up as the heartbeat_interval that it stands for.
+        """
+        before, after = _flat(running), _flat(read)
+        changed = [key for key in KEYS if before.get(key.name) != after.get(key.name)]
+        own = {key.name: after[key.name] for key in changed if key.reload and not key.section}
+        return cls(
+            settings=replace(running, hooks=read.hooks, **own),
+            applied=list(own),
+            hooks=[key.name for key in changed if key.section == "hooks"],
+            restart=[key.name for key in changed if not key.reload],
+        )
+
+    @property
+    def facts(self) -> dict[str, list[str]]:
+        """The lists by name."""
+        return {"applied": self.applied, "hooks": self.hooks, "restart": self.restart}
 
 
 def _flat(settings: Settings) -> dict[str, Any]:

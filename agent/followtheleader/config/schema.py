@@ -1,8 +1,8 @@
 """The one table of every key: its kind, default, meaning, and what changing it costs.
 
-The parser, the example file, `unknown`'s hints and the documentation are made from `KEYS`; a key
-that is not here does not exist. To add one: a row here, a field in ``settings``, a line in
-``loader``, and a rule there if it has to agree with other keys.
+The parser, the JSON schema, the example file, `unknown`'s hints and the documentation are made from
+`KEYS`; a key that is not here does not exist. To add one: a row here, a field in ``settings``, a
+line in ``loader``, and a rule there if it has to agree with other keys.
 """
 
 from __future__ import annotations
@@ -74,6 +74,17 @@ class Key:
         """The default as prose."""
         return self.default_says or str(self.default)
 
+    def explained(self) -> list[str]:
+        """Return all there is to say in sentences: meaning, default, both ways, when it applies."""
+        noun = "items" if self.default == "[]" else ""
+        texts = [self.meaning, f"Default: {self.shown_default}."]
+        if self.raised:
+            texts.append(f"{'With more ' + noun if noun else 'Raised'}: {self.raised}.")
+        if self.lowered:
+            texts.append(f"{'With fewer ' + noun if noun else 'Lowered'}: {self.lowered}.")
+        texts.append(f"A change is applied by a {'reload' if self.reload else 'restart'}.")
+        return texts
+
 
 def _hook(event: str, when: str, example: str) -> Key:
     return Key(
@@ -116,7 +127,7 @@ KEYS: tuple[Key, ...] = (
         raised="this node is chosen also where another would be the better place for the job",
         lowered="others are chosen first; with 0 everywhere nobody ever leads",
         example="150",
-        reload=False,
+        reload=True,
     ),
     Key(
         name="preempt",
@@ -124,7 +135,7 @@ KEYS: tuple[Key, ...] = (
         default="false",
         meaning="A healthy leader of lower priority hands over to this node, after preempt_delay.",
         example="true",
-        reload=False,
+        reload=True,
     ),
     Key(
         name="preempt_delay",
@@ -135,7 +146,7 @@ KEYS: tuple[Key, ...] = (
         raised="the better node leads later",
         lowered="a node that comes and goes takes the leadership along each time",
         example="5m",
-        reload=False,
+        reload=True,
     ),
     Key(
         name="voters",
@@ -195,7 +206,7 @@ KEYS: tuple[Key, ...] = (
         raised="after a restart while all others are away nobody leads for longer",
         lowered="after a power cut several nodes may lead an open group until they hear each other",
         example="30s",
-        reload=False,
+        reload=True,
     ),
     Key(
         name="stop_timeout",
@@ -246,7 +257,7 @@ KEYS: tuple[Key, ...] = (
         default="mdns",
         meaning="How peers are found: mdns (multicast), static (the list peers), or both.",
         example="[mdns, static]",
-        reload=False,
+        reload=True,
     ),
     Key(
         name="peers",
@@ -257,7 +268,7 @@ KEYS: tuple[Key, ...] = (
         raised="more packets to peers that do not answer",
         lowered="with few and static only, a node that starts while these are down finds nobody",
         example="[10.0.0.2, host-b:9001]",
-        reload=False,
+        reload=True,
     ),
     _hook("leader", "when this node becomes the leader", "/usr/local/bin/take-over.sh"),
     _hook("follower", "when it stops leading", '[/usr/bin/logger, "not leading"]'),
@@ -289,7 +300,7 @@ KEYS: tuple[Key, ...] = (
         meaning="The link to this instance's role file. Made by the primary instance, or by the "
         "only one that is configured.",
         example="/run/ftl/role",
-        reload=False,
+        reload=True,
     ),
     Key(
         name="primary",
@@ -297,7 +308,7 @@ KEYS: tuple[Key, ...] = (
         default="false",
         meaning="Of several instances on this host, the one to which role_file links.",
         example="true",
-        reload=False,
+        reload=True,
     ),
 )
 

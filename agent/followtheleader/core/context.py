@@ -72,6 +72,13 @@ class Agenda:
         self._listening_until = self._out.now + max(patience, usual)
         self.elect_after(max(patience, usual) + self.skew())
 
+    def change_patience(self, patience: Span) -> None:
+        """Wait longer or shorter than was said, if nobody was heard yet."""
+        if self._awaits and self.election_at is not None:
+            usual = self._node.timing.listening
+            self._listening_until = max(self.started_at + max(patience, usual), self._out.now)
+            self.elect_after(self._listening_until - self._out.now + self.skew())
+
     def hear_somebody(self) -> None:
         """A member answers: whoever else is up will be heard within the usual time."""
         if not self._awaits:

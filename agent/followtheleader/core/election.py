@@ -19,11 +19,13 @@ from followtheleader.core.acceptor import FOREVER
 from followtheleader.core.actions import Action
 from followtheleader.core.context import Context
 from followtheleader.core.events import (
+    AddressDropped,
     AddressFound,
     Event,
     HandoverRequested,
     LinkChanged,
     Received,
+    Retuned,
     Settled,
     Started,
     StepDownRequested,
@@ -77,6 +79,10 @@ class Election:
                 self._on_started(event)
             case AddressFound():
                 c.membership.suggest(event.address, now, configured=event.configured)
+            case AddressDropped():
+                c.membership.drop(event.address)
+            case Retuned():
+                self._on_retuned(event)
             case Settled():
                 if c.roles.settle(event.change):
                     self._proposer.settled()
@@ -186,6 +192,25 @@ class Election:
         agenda.election_at = None
         proposer.step_down(Reason.STOPPED)
         proposer.leave()
+
+    def _on_retuned(self, event: Retuned) -> None:
+        """The role stays, unless this node may not lead any more."""
+        c, node = self._c, self.node
+        before, could = (node.priority, node.preempt_delay), node.may_lead
+        node.priority, node.preempt_delay = event.priority, event.preempt_delay
+        node.start_patience = event.start_patience
+        c.agenda.change_patience(event.start_patience)
+        if (node.priority, node.preempt_delay) != before:
+            self._handovers.begin_delay()
+        if c.agenda.stopping or node.priority == before[0]:
+            return
+        c.membership.greet(c.out.now, c.out.actions)  # whoever chooses among us needs to know
+        if not node.may_lead:
+            c.agenda.election_at = None
+            self._proposer.step_down(Reason.STEPPED_DOWN)
+        elif not could and self._proposer.idle and c.acceptor.lock(c.out.now) is None:
+            hint = max((c.agenda.hint_until or 0) - c.out.now, 0)
+            c.agenda.elect_after(hint + c.agenda.skew())
 
     def _on_link(self, up: bool) -> None:
         """No carrier: nobody can hear us, so we do not lead (VRRP's fault). Then listen anew."""

@@ -47,6 +47,22 @@ class AddressFound:
 
 
 @value
+class AddressDropped:
+    """The configuration names an address no longer. Whoever is a member there stays one."""
+
+    address: Address
+
+
+@value
+class Retuned:
+    """The operator has changed what of a `Node` may change while it runs."""
+
+    priority: int
+    preempt_delay: Span | None
+    start_patience: Span
+
+
+@value
 class Settled:
     """Everything owed for role change ``change`` and those before has ended: job and hooks."""
 
@@ -90,6 +106,8 @@ Event = (
     | Woken
     | Received
     | AddressFound
+    | AddressDropped
+    | Retuned
     | Settled
     | StoreFailed
     | StepDownRequested

@@ -25,6 +25,7 @@ class Handovers:
         self._c = context
         self._proposer = proposer
         self._followed: Owner | None = None
+        self._better_since: Instant = 0
         self.ask_at: Instant | None = None
 
     # -- an operator asks
@@ -45,21 +46,28 @@ class Handovers:
 
     def watch(self) -> None:
         """A leader is followed, or none any more: the delay begins with each leader anew."""
-        delay, leader = self._c.node.preempt_delay, self._leader()
+        leader = self._leader()
         owner = leader.owner if leader is not None else None
-        if owner == self._followed or delay is None:
-            return
-        self._followed = owner
-        self.ask_at = self._c.out.now + delay if owner is not None else None
+        if owner != self._followed:
+            self._followed = owner
+            self.begin_delay()
+
+    def begin_delay(self) -> None:
+        """Count the delay from now on."""
+        now, delay = self._c.out.now, self._c.node.preempt_delay
+        self._better_since = now
+        self.ask_at = now + delay if delay is not None and self._followed is not None else None
 
     def wake(self) -> None:
         """Ask, if it is time; and again until the leader has heard it."""
-        c = self._c
-        if self.ask_at is None or c.out.now < self.ask_at:
+        c, delay = self._c, self._c.node.preempt_delay
+        if self.ask_at is None or delay is None or c.out.now < self.ask_at:
             return
         self.ask_at = c.out.now + c.node.timing.patience
         leader = self._leader()
-        if leader is not None and leader.priority < c.node.priority and self._is_fit():
+        if leader is None or leader.priority >= c.node.priority:
+            self._better_since = c.out.now  # its priority may change while it leads
+        elif c.out.now - self._better_since >= delay and self._is_fit():
             c.out.send(Handover(c.node.owner.id, preempts=True), leader)
 
     def _is_fit(self) -> bool:

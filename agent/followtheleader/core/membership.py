@@ -373,6 +373,14 @@ class Membership:
                 return
             self._seeds[address] = Seed(now, configured=configured)
             self._wake_by(now)
+        elif configured:
+            seed.configured = True
+
+    def drop(self, address: Address) -> None:
+        """Nobody is tried there any more because the configuration says so."""
+        if address in self._configured:
+            self._configured.remove(address)
+            self._seeds.pop(address, None)
 
     def _is_served(self, address: Address, now: Instant) -> bool:
         return any(

@@ -1,4 +1,4 @@
-"""What an election is told once, at its beginning: who this node is and what its disk remembers."""
+"""What an election is told at its beginning: who this node is and what its disk remembers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from followtheleader.core.timing import Timing
 from followtheleader.core.types import Instant, Owner, Span, Term
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Node:
     """This node, in this incarnation.
+
+    An election changes three fields when `Retuned` tells it so: ``priority``, ``preempt_delay`` and
+    ``start_patience``. By the rest others know this node, or have promised.
 
     ``voters`` empty: an open group. Otherwise the names of the voting nodes of a quorum group; a
     node whose ``name`` is not among them follows and never votes. A ``witness`` votes and never

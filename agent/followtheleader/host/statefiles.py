@@ -78,6 +78,12 @@ class StateFiles:
         self._linked = refused is None
         return refused
 
+    def move_link(self, role_file: str | None) -> None:
+        """Make the link at ``role_file`` from now on, and none where it was."""
+        if role_file != self._link_path:
+            self.unlink_link()
+            self._link_path, self._linked = role_file, False
+
     def unlink_link(self) -> None:
         """Remove ``role_file`` if it is a link to our role."""
         if self._link_path is not None and self._leads_here():

@@ -33,23 +33,52 @@ class Resolver:
         self._peers = list(dict.fromkeys(peers))
         self._on_addresses = on_addresses
         self._on_failure = on_failure
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[Address, asyncio.Task[None]] = {}
+        # Every address that a peer ever had: nobody takes them back but `change`.
+        self._told: dict[Address, dict[Address, None]] = {}
+        self._started = False
 
     def start(self) -> None:
         """Begin; literal addresses are told at once."""
-        loop = asyncio.get_running_loop()
-        for host, port in self._peers:
-            if _is_literal(host):
-                self._on_addresses(host, [(host, port)])
-            else:
-                self._tasks.append(loop.create_task(self._keep_resolving(host, port)))
+        self._started = True
+        for peer in self._peers:
+            self._begin(peer)
+
+    def change(self, peers: Iterable[Address]) -> list[Address]:
+        """Resolve these from now on. Return the addresses that were told of others only."""
+        wanted = list(dict.fromkeys(peers))
+        gone = [peer for peer in self._peers if peer not in wanted]
+        new = [peer for peer in wanted if peer not in self._peers]
+        self._peers = wanted
+        dropped: dict[Address, None] = {}
+        for peer in gone:
+            if task := self._tasks.pop(peer, None):
+                task.cancel()
+            dropped |= self._told.pop(peer, {})
+        kept = {address for told in self._told.values() for address in told}
+        if self._started:
+            for peer in new:
+                self._begin(peer)
+        return [address for address in dropped if address not in kept]
 
     async def close(self) -> None:
         """Stop; nothing is called afterwards."""
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         self._tasks.clear()
+
+    def _begin(self, peer: Address) -> None:
+        host, port = peer
+        if _is_literal(host):
+            self._tell(peer, [peer])
+        else:
+            loop = asyncio.get_running_loop()
+            self._tasks[peer] = loop.create_task(self._keep_resolving(host, port))
+
+    def _tell(self, peer: Address, addresses: list[Address]) -> None:
+        self._told.setdefault(peer, {}).update(dict.fromkeys(addresses))
+        self._on_addresses(peer[0], addresses)
 
     async def _keep_resolving(self, host: str, port: int) -> None:
         known: list[Address] = []
@@ -68,7 +97,7 @@ class Resolver:
                 wait = LAST_RETRY_SECONDS
                 if found != known:
                     known = found
-                    self._on_addresses(host, found)
+                    self._tell((host, port), found)
             await asyncio.sleep(wait)
             wait = min(2 * wait, LAST_RETRY_SECONDS)
 
