@@ -6,7 +6,6 @@ clock, so it errs upwards. Faults come at a random moment of the heartbeat's per
 
 from __future__ import annotations
 
-import json
 import random
 import subprocess
 import sys
@@ -72,7 +71,7 @@ def takeovers(
         group.start()
         for _ in range(n):
             old = group.wait_one_leader()
-            _wait_until_all_vote(group)
+            group.wait_all_vote()
             _let_a_random_time_pass(group)
             at = fault.strike(group, old)
             group.wait_one_leader([host for host in group.hosts if host is not old])
@@ -112,18 +111,6 @@ def healings(n: int) -> Samples:
             samples.append(checker.two_leaders_ns(group.records(), at) / NS)
         group.check()
     return samples
-
-
-def _wait_until_all_vote(group: Group) -> None:
-    """A voter that was restarted for the last sample is silent for as long as a lock lives."""
-    if not group.quorum:
-        return
-
-    def all_vote() -> bool:
-        answers = [host.command("status", "lab", "--json").stdout for host in group.hosts]
-        return not any(json.loads(a)["quorum"]["quarantined"] for a in answers)
-
-    wait_until(all_vote, 20, "no voter is in quarantine")
 
 
 def _group(size: int = SIZE, *, quorum: bool = False, preset: str | None = None) -> Group:

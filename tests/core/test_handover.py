@@ -76,6 +76,31 @@ def test_the_job_ends_before_the_leadership_moves(quorum: bool) -> None:
     table.until_leads("b")
 
 
+def test_an_heir_that_answers_in_a_moment_is_waited_for() -> None:
+    """b has just been restarted: a has not heard an acknowledgement of it. It comes within A."""
+    table = three(quorum=False, priorities={"c": 0})
+    table.crash("b")
+    table.run_for(1500)
+    table.switch_over("a", "b")
+    table.run_for(300)
+    assert table.leaders() == ["a"]
+    table.start("b", incarnation=2)
+    table.until_leads("b")
+    table.run_for(2000)
+    assert table.leaders() == ["b"]
+
+
+def test_a_voter_that_follows_by_a_hint_may_ask() -> None:
+    """It was restarted a moment ago and does not vote yet; but it knows who leads."""
+    table = three(quorum=True)
+    table.crash("c")
+    table.start("c", incarnation=2)
+    table.run_for(400)
+    assert table.view("c").lock_owner is None
+    table.switch_over("c", "b")
+    table.until_leads("b")
+
+
 def test_who_follows_nobody_asks_nobody() -> None:
     table = three(quorum=True)
     table.crash("a")

@@ -13,6 +13,7 @@ agree; `check` holds everything that must always be true, so a story states only
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -189,6 +190,15 @@ class Group:
         seconds = within or self.timing.patience
         what = f"one of {names} leads, the others follow, hooks agree"
         return wait_until(lambda: self._agreed(hosts), seconds, what, self.describe)
+
+    def wait_all_vote(self) -> None:
+        """Wait for the end of the quarantine: a voter that was started follows in silence first."""
+        if self.quorum:
+            wait_until(self._all_vote, 20, "no voter is in quarantine", self.describe)
+
+    def _all_vote(self) -> bool:
+        answers = [host.command("status", "lab", "--json").stdout for host in self.hosts]
+        return not any(json.loads(answer)["quorum"]["quarantined"] for answer in answers)
 
     def _agreed(self, hosts: Sequence[Host]) -> Host | None:
         dead = [host for host in hosts if not host.is_running]

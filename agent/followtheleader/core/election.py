@@ -124,6 +124,7 @@ class Election:
             c.agenda.hint_until or FOREVER,
             self._meeting.ask_at or FOREVER,
             self._handovers.ask_at or FOREVER,
+            self._handovers.retry_at or FOREVER,
             self._proposer.next_deadline(),
         )
 

@@ -10,6 +10,8 @@ one which comes and goes does not take the leadership along each time.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from followtheleader.core.context import Context
 from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Handover
@@ -18,15 +20,29 @@ from followtheleader.core.succession import can_succeed
 from followtheleader.core.types import Instant, NodeId, Owner, Reason
 
 
+@dataclass(slots=True)
+class Wish:
+    """A handover that was asked for and cannot be done yet: the heir may answer in a moment."""
+
+    target: NodeId
+    reason: Reason
+    until: Instant
+
+
 class Handovers:
-    """Asks for the leadership, and gives it away. ``ask_at`` None: there is nothing to ask for."""
+    """Asks for the leadership, and gives it away.
+
+    ``ask_at``: when to ask for it; ``retry_at``: when to try again to give it away. None: never.
+    """
 
     def __init__(self, context: Context, proposer: Proposer) -> None:
         self._c = context
         self._proposer = proposer
         self._followed: Owner | None = None
         self._better_since: Instant = 0
+        self._wish: Wish | None = None
         self.ask_at: Instant | None = None
+        self.retry_at: Instant | None = None
 
     # -- an operator asks
 
@@ -36,9 +52,10 @@ class Handovers:
         if self._proposer.leading:
             self._give(target, Reason.HANDED_OVER)
             return
-        leader = self._leader()
-        if leader is None:
-            c.out.note("handover-refused", "no leader is followed directly that could be asked")
+        followed = c.roles.leader
+        leader = c.membership.peers.get(followed.owner.id) if followed is not None else None
+        if leader is None or followed is None or leader.owner != followed.owner:
+            c.out.note("handover-refused", "no leader is heard that could be asked")
         else:
             c.out.send(Handover(target, preempts=False), leader)
 
@@ -59,7 +76,8 @@ class Handovers:
         self.ask_at = now + delay if delay is not None and self._followed is not None else None
 
     def wake(self) -> None:
-        """Ask, if it is time; and again until the leader has heard it."""
+        """Do what is due: give, or ask (and again until the leader has heard it)."""
+        self._try_again()
         c, delay = self._c, self._c.node.preempt_delay
         if self.ask_at is None or delay is None or c.out.now < self.ask_at:
             return
@@ -104,12 +122,28 @@ class Handovers:
         c = self._c
         if target == c.node.owner.id:
             return  # it leads already
-        heirs = [p for p in c.membership.members(c.out.now) if target in (0, p.owner.id)]
+        self._wish = Wish(target, reason, c.out.now + c.node.timing.patience)
+        self.retry_at = c.out.now
+        self._try_again()
+
+    def _try_again(self) -> None:
+        """Give it away if the heir can take it; who has just begun to lead has not heard all."""
+        c, wish = self._c, self._wish
+        if wish is None or self.retry_at is None or c.out.now < self.retry_at:
+            return
+        self.retry_at = c.out.now + c.node.timing.claim_wait
+        members = c.membership.members(c.out.now) if self._proposer.leading else ()
+        heirs = [p for p in members if wish.target in (0, p.owner.id)]
         if any(can_succeed(c, self._proposer.held, peer) for peer in heirs):
-            self._proposer.step_down(reason, successor=target)
-        else:
-            who = "no member" if target == 0 else f"the member {target:016x}"
+            self._forget_wish()
+            self._proposer.step_down(wish.reason, successor=wish.target)
+        elif not self._proposer.leading or c.out.now >= wish.until:
+            self._forget_wish()
+            who = "nobody" if wish.target == 0 else f"member {wish.target:016x}"
             c.out.note(
                 "handover-refused",
-                f"{who} could take over: it must be heard, may lead, and have a priority above 0",
+                f"not handed over to {who}: whoever is to lead must be heard and have a priority",
             )
+
+    def _forget_wish(self) -> None:
+        self._wish = self.retry_at = None
