@@ -188,7 +188,10 @@ def _listen(path: str, mode: int, group: str | None) -> socket.socket:
     temporary = f"{path}.new"
     if len(os.fsencode(temporary)) > 107:
         raise StateError(f"{path}: longer than the 103 bytes of a socket's path; use --runtime-dir")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptor is left
+        raise files.unwritable(path, error) from None
     try:
         files.unlink(temporary)
         listener.bind(temporary)
