@@ -46,6 +46,7 @@ class Driver:
         self._codec = Codec(profile.service, profile.id)
         self._inbox: deque[ev.Event] = deque()
         self._working = False
+        self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
         self._pongs = PongBudget()
