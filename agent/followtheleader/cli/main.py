@@ -113,7 +113,10 @@ def _run_command(name: str, rest: list[str]) -> int:
 
 
 def _load(name: str) -> tuple[str, Callable[[list[str]], int]]:
-    """The help text and the function of a command; imports that command alone."""
+    """The help text and the function of a command; imports that command alone.
+
+    Spelled out, because importlib would cost is-leader half a millisecond.
+    """
     if name == "is-leader":
         from followtheleader.cli import is_leader
 
