@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from lab.events import NS, Record
 
 ROLE_HOOKS = ("hook.leader", "hook.follower")
-UNGUARDED = ("crash-both", "power-off", "suspend")
+UNGUARDED = ("crash-both", "power-off", "suspend", "gone")
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -24,9 +25,10 @@ from lab import checker
 from lab.events import EventLog, Record
 from lab.hosts import Host, build_stamp
 from lab.net import Network
-from lab.waiting import wait_until
+from lab.waiting import POLL, wait_until
 
 HEARTBEATS = {None: 0.25, "fast": 0.025, "relaxed": 0.75}  # seconds
+GATHERING = 30.0  # seconds that a few agents may take to find the others
 SLACK = 3.0  # what two busy cores may add to any bound, in seconds
 
 
@@ -144,6 +146,21 @@ class Group:
         """Start these agents (all of them by default); return the instant before the first."""
         return min([host.start() for host in hosts or self.hosts])
 
+    def gather(self, at_once: int = 4) -> int:
+        """Start all agents, a few at a time; return the instant before the first.
+
+        A hundred machines do not share two processors: each few start when those before have a
+        role. Those that come later find a leader.
+        """
+        began = self.start(self.hosts[:1])
+        self.wait_one_leader(self.hosts[:1])
+        for first in range(1, len(self.hosts), at_once):
+            few = self.hosts[first : first + at_once]
+            self.start(few)
+            what = f"{few} follow"
+            wait_until(partial(_follow, few), GATHERING, what, self.describe, poll=0.05)
+        return began
+
     def cut(self, host: Host) -> int:
         at = self.log.note(host.name, "fault", "cut")
         self.network.cut(host.name)
@@ -189,7 +206,8 @@ class Group:
         names = " ".join(host.name for host in hosts)
         seconds = within or self.timing.patience
         what = f"one of {names} leads, the others follow, hooks agree"
-        return wait_until(lambda: self._agreed(hosts), seconds, what, self.describe)
+        poll = max(POLL, len(hosts) / 1000)
+        return wait_until(lambda: self._agreed(hosts), seconds, what, self.describe, poll=poll)
 
     def wait_all_vote(self) -> None:
         """Wait for the end of the quarantine: a voter that was started follows in silence first."""
@@ -247,6 +265,10 @@ class Group:
         """The log without ticks and the end of every agent's own log."""
         story = [self.log.story(), *(host.tail() for host in self.hosts)]
         return "\n".join(story)
+
+
+def _follow(hosts: Iterable[Host]) -> bool:
+    return all(host.role == "follower" for host in hosts)
 
 
 def _hooks_agree(records: Sequence[Record], host: Host) -> bool:

@@ -37,6 +37,10 @@ ENTER = (
     ' && echo "$1" >/proc/sys/kernel/hostname && shift 2 && exec "$@"'
 )
 
+# All namespaces share one table of neighbours, with room for 1024 (gc_thresh3). More hosts than
+# these are told each other's addresses for good, which takes no room there.
+MOST_WHO_ASK = 25
+
 _serial = itertools.count()
 
 
@@ -184,7 +188,7 @@ class Network:
         netns = self.netns(host)
         run("ip", "netns", "add", netns)
         cable = (
-            f"link add {host} type veth peer name eth0 netns {netns}\n"
+            f"link add {host} type veth peer name eth0 netns {netns} address {self._mac(host)}\n"
             f"link set {host} master br0\nlink set {host} up\n"
         )
         run("ip", "-n", self._switch, "-batch", "-", stdin=cable)
@@ -192,7 +196,16 @@ class Network:
             f"link set lo up\naddr add {self.address(host)}/24 dev eth0\n"
             "link set eth0 up\nroute add 224.0.0.0/4 dev eth0\n"
         )
+        if len(self.hosts) > MOST_WHO_ASK:
+            port += "".join(
+                f"neigh add {self.address(other)} lladdr {self._mac(other)} dev eth0\n"
+                for other in self.hosts
+                if other != host
+            )
         run("ip", "-n", netns, "-batch", "-", stdin=port)
+
+    def _mac(self, host: str) -> str:
+        return f"02:00:0a:4d:00:{self.hosts.index(host) + 1:02x}"
 
     def _remove(self) -> None:
         try:
