@@ -28,7 +28,7 @@ from lab.net import Network
 from lab.waiting import POLL, wait_until
 
 HEARTBEATS = {None: 0.25, "fast": 0.025, "relaxed": 0.75}  # seconds
-GATHERING = 30.0  # seconds that a few agents may take to find the others
+GATHERING = 60.0  # seconds that a few agents may take to find the others
 SLACK = 3.0  # what two busy cores may add to any bound, in seconds
 
 
