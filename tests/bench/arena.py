@@ -193,7 +193,10 @@ class Arena:
     # -- observations
 
     def leaders(self) -> list[Seat]:
-        """Wait until roles change no more, or until patience ends; return who leads then."""
+        """Wait until leadership moves no more, or patience ends; return who leads then.
+
+        Followers may go on electing meanwhile: npm's do for ever, once they have lost a leader.
+        """
         deadline = time.monotonic() + self.contender.patience
         while time.monotonic() < deadline and not self._is_calm():
             time.sleep(POLL)
@@ -201,23 +204,22 @@ class Arena:
         return [seat for seat in self.seats if seat.name in leading]
 
     def _is_calm(self) -> bool:
-        """Nothing has happened for a while, and nobody is in the middle of an election."""
+        """Somebody leads, nothing has befallen a leader for a while, and all know their role."""
         records = self.log.read()
-        if not self.open_tenures(records):
+        spans = checker.tenures(records)
+        if all(span.end is not None for span in spans):
             return False
-        if now() - records[-1].at < self.contender.quiet * NS:
+        moves = [span.end or span.start for span in spans]
+        moves += [record.at for record in records if record.what == "fault"]
+        if now() - max(moves) < self.contender.quiet * NS:
             return False
-        return all(self._has_decided(seat, records) for seat in self.seats)
+        return all(self._has_a_role(seat, records) for seat in self.seats)
 
-    def _has_decided(self, seat: Seat, records: Sequence[Record]) -> bool:
+    def _has_a_role(self, seat: Seat, records: Sequence[Record]) -> bool:
         """ftl-agent's followers run no hook at their start; all others say what they became."""
-        own = [r for r in records if r.host == seat.name and r.what != "hook.error"]
-        if not own or own[-1].phase in ("gone", "crash-both"):
-            return True
-        hooks = [r for r in own if r.is_hook_start and r.at >= seat.started_at]
-        if not hooks:
-            return self.contender.needs == ""
-        return hooks[-1].what in checker.ROLE_HOOKS
+        own = [r for r in records if r.host == seat.name and r.at >= seat.started_at]
+        is_silent = any(r.phase in checker.UNGUARDED for r in own) or self.contender.needs == ""
+        return is_silent or any(r.is_hook_start and r.what in checker.ROLE_HOOKS for r in own)
 
     def open_tenures(self, records: Sequence[Record] | None = None) -> list[Span]:
         """Who leads by the stamps of the hooks, now."""

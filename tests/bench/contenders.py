@@ -47,7 +47,7 @@ class Contender:
     """A program and its configuration.
 
     period     its heartbeat, in seconds: faults come at a random moment of it
-    quiet      when nobody's role has changed for so many seconds, nobody's will
+    quiet      when leadership has not moved for so many seconds, it will not by itself
     patience   the most that any of its elections takes, in seconds
     has_helper more than one process belongs to it
     elects     False: only its launch is measured, as no fault finds one leader
@@ -227,12 +227,12 @@ CONTENDERS = [
     Contender("ucarp", "ucarp", "ucarp", _ucarp, 1, 5, 20),
     Contender(
         *("npm", "npm, patched", "npm", _npm("patched")),
-        *(5, 12, 4 * DECISION_SECONDS),
+        *(5, DECISION_SECONDS, 4 * DECISION_SECONDS),
         every=3,
     ),
     Contender(
         *("npm-published", "npm, as published", "npm", _npm("published")),
-        *(5, 12, 2 * DECISION_SECONDS),
+        *(5, DECISION_SECONDS, 3 * DECISION_SECONDS),
         elects=False,
         every=3,
     ),
