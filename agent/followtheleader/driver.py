@@ -21,7 +21,7 @@ from followtheleader.core import actions as do
 from followtheleader.core import events as ev
 from followtheleader.core.election import Election
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.types import NANOSECONDS, Address, Instant, Owner, Role, Span
+from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
 from followtheleader.errors import StateError
 from followtheleader.host.clock import boot_mark, boottime, wall_ms
@@ -207,19 +207,25 @@ class Driver:
             if event.change < min(self._last_owed, self._change_offset):
                 return  # of an earlier life, and something later is owed
             event = ev.Settled(max(event.change - self._change_offset, 0))
-        orders = self._election.step(event, boottime())
+        now = boottime()
+        orders = self._election.step(event, now)
+        persisted = False
         for order in orders:
             if isinstance(order, do.Send):
                 self._send(order)
-            elif isinstance(order, do.Persist) and not self._persist(order):
-                self._inbox.appendleft(ev.StoreFailed())
-                if order.required:
-                    return  # not one word of what was to be said after it
+            elif isinstance(order, do.Persist):
+                persisted = self._persist(order)
+                if not persisted:
+                    self._inbox.appendleft(ev.StoreFailed())
+                    if order.required:
+                        return  # not one word of what was to be said after it
             elif isinstance(order, do.Restart):
                 self._restart(order.incarnation)
                 return  # what the old life wanted to say is nobody's word any more
             else:
                 self._perform(order)
+        if persisted and (took := boottime() - now) >= MS:
+            self._inbox.appendleft(ev.Stored(took))
 
     def _perform(self, order: do.Action) -> None:
         match order:

@@ -1,9 +1,13 @@
-"""Whoever listens to a driver in the test's own process."""
+"""A driver in the test's own process: its profile, and whoever listens to it."""
 
 from __future__ import annotations
 
+import socket
+
 from followtheleader.core.actions import ChangeRole
-from followtheleader.core.types import Address, Instant, LeaderInfo, Role
+from followtheleader.core.timing import Timing
+from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
+from followtheleader.observer import Profile
 
 
 class Listener:
@@ -36,3 +40,25 @@ class Listener:
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None: ...
 
     def on_stopped(self) -> None: ...
+
+
+def alone(name: str, state_dir: str | None = None) -> Profile:
+    """A node that knows nobody and listens on a free port of loopback."""
+    with socket.socket(type=socket.SOCK_DGRAM) as trial:
+        trial.bind(("127.0.0.1", 0))
+        port: int = trial.getsockname()[1]
+    return Profile(
+        id=1,
+        service="alone",
+        name=name,
+        priority=100,
+        timing=Timing(75 * MS, 3, 0),
+        voters=(),
+        witness=False,
+        host="127.0.0.1",
+        port=port,
+        interfaces=(),
+        mdns=False,
+        peers=(),
+        state_dir=state_dir,
+    )

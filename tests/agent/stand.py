@@ -71,8 +71,13 @@ class Stand:
         return nodes
 
     def pair(self, **keys: Any) -> tuple[Node, Node]:
-        """Two nodes that run: the one that leads, then the one that follows it."""
-        first, second = (node.start() for node in self.group("ab", **keys))
+        """Two nodes that run: the one that leads, then the one that follows it.
+
+        One after the other: on a busy machine two of an open group may both lead for a moment.
+        """
+        first, second = self.group("ab", **keys)
+        first.start().wait_role("leader")
+        second.start()
         leader = self.wait_one_leader()
         return leader, second if leader is first else first
 

@@ -5,36 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from agent.listener import Listener
+from agent.listener import Listener, alone
 from agent.stand import PATIENCE
-from followtheleader.core.timing import Timing
-from followtheleader.core.types import MS, Role
+from followtheleader.core.types import Role
 from followtheleader.driver import Driver
-from followtheleader.observer import Profile
 
 MORE_THAN_A_WAKE_READS = 100
-
-
-def alone(name: str) -> Profile:
-    """A node that knows nobody, listens on a free port of loopback, and remembers nothing."""
-    with socket.socket(type=socket.SOCK_DGRAM) as trial:
-        trial.bind(("127.0.0.1", 0))
-        port: int = trial.getsockname()[1]
-    return Profile(
-        id=1,
-        service="flood",
-        name=name,
-        priority=100,
-        timing=Timing(75 * MS, 3, 0),
-        voters=(),
-        witness=False,
-        host="127.0.0.1",
-        port=port,
-        interfaces=(),
-        mdns=False,
-        peers=(),
-        state_dir=None,
-    )
 
 
 async def flood(driver: Driver) -> None:

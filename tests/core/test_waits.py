@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from followtheleader.core.actions import Persist
+from followtheleader.core.events import Stored
 from followtheleader.core.messages import Ack, Heartbeat, Hello, Prepare, Promise, Release
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import Timing
@@ -337,6 +338,26 @@ def test_doubt_in_oneself_is_extended_once() -> None:
     assert claims(table, "a") > 0
 
 
+@EITHER_KIND
+def test_the_wait_of_a_claim_begins_when_it_is_spoken(quorum: bool) -> None:
+    """The disk kept a's PREPARE for 500 ms. Nobody could answer it in that time: an open group's
+    candidate leads not before W (100) after it, a quorum group's gives up not before R (200)."""
+    table = Table("a b c", quorum=quorum, priorities=NEVER_LEAD)
+    for name in "abc":
+        table.start(name)
+    wait = 200 if quorum else 100
+    table.until_said("a", "b", Prepare)
+    table.seats["a"].hear(Stored(500 * MS))
+    table.run_for(500 + wait - 1)
+    assert table.said("a", Release) == []
+    assert table.leaders() == []
+    table.run_for(2)
+    if quorum:
+        assert table.said("a", Release)
+    else:
+        assert table.leaders() == ["a"]
+
+
 def test_a_failing_disk_is_not_tried_at_every_heartbeat() -> None:
     """b, of an open group, follows although its disk fails, and acknowledges every heartbeat. It
     tries its disk every ten seconds, and writes when the disk is well again."""
@@ -406,3 +427,11 @@ def test_a_hinted_leader_that_resigns_is_gone_at_once() -> None:
     table.stop("a")
     table.run_for(200)
     assert (table.view("b").role, table.view("b").leader) == (Role.CANDIDATE, None)
+
+
+@EITHER_KIND
+def test_leading_needs_no_second_flush(quorum: bool) -> None:
+    """What the claim has written says all: the term, and the lock that a leader grants itself."""
+    table = three(quorum=quorum)
+    orders = [order for order in table.seats["a"].orders if isinstance(order, Persist)]
+    assert [(order.floor, order.max_lock) for order in orders] == [(1, 1000 * MS)]

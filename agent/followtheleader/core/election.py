@@ -30,6 +30,7 @@ from followtheleader.core.events import (
     Started,
     StepDownRequested,
     StopRequested,
+    Stored,
     StoreFailed,
     Woken,
 )
@@ -86,6 +87,8 @@ class Election:
             case Settled():
                 if c.roles.settle(event.change):
                     self._proposer.settled()
+            case Stored():
+                self._proposer.spoken_late(event.took)
             case StoreFailed():
                 c.disk.failed()
                 if self.node.quorum:

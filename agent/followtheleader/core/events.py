@@ -76,6 +76,16 @@ class StoreFailed:
 
 
 @value
+class Stored:
+    """The last `Persist` succeeded and took this long: what followed it was said that much later.
+
+    It may be left out where that is less than a millisecond.
+    """
+
+    took: Span
+
+
+@value
 class StepDownRequested:
     """Hand leadership over, and do not claim again for ``sit_out``."""
 
@@ -110,6 +120,7 @@ Event = (
     | Retuned
     | Settled
     | StoreFailed
+    | Stored
     | StepDownRequested
     | HandoverRequested
     | LinkChanged

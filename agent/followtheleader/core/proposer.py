@@ -185,10 +185,25 @@ class Proposer:
             Pledge(self._me, term, now + timing.claim_patience, c.node.priority),
         )
         c.roles.lose_leader(Reason.EXPIRED, term)
-        # Disk before network: a term that a crash can forget can be spoken twice.
+        # Disk before network: a term that a crash can forget can be spoken twice. With it the lock
+        # that we shall hold: a second flush would come between the promises and the heartbeat.
+        c.acceptor.max_lock = max(c.acceptor.max_lock, timing.lock)
         c.disk.persist()
         c.out.broadcast(Prepare(term, self.predecessor), c.membership.members(now))
         self._consider(self.claim)
+
+    def spoken_late(self, by: Span) -> None:
+        """The disk has kept a claim waiting before anybody could hear it: now its time begins.
+
+        Else two that claim at once, each with a disk slower than W, would lead both.
+        """
+        c, claim = self._c, self.claim
+        if claim is not None and self.lease is None:
+            claim.started_at += by
+            claim.until += by
+            claim.repeat_at += by
+            promised_until = claim.started_at + c.node.timing.claim_patience
+            c.acceptor.promise(Pledge(self._me, claim.term, promised_until, c.node.priority))
 
     def _watch(self, claim: Claim) -> None:
         c = self._c
