@@ -73,10 +73,12 @@ class Stand:
     def pair(self, **keys: Any) -> tuple[Node, Node]:
         """Two nodes that run: the one that leads, then the one that follows it.
 
-        One after the other: on a busy machine two of an open group may both lead for a moment.
+        An open group's start one after the other: on a busy machine both may lead for a moment.
         """
         first, second = self.group("ab", **keys)
-        first.start().wait_role("leader")
+        first.start()
+        if not keys.get("voters"):
+            first.wait_role("leader")
         second.start()
         leader = self.wait_one_leader()
         return leader, second if leader is first else first
