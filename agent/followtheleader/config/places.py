@@ -20,28 +20,22 @@ _BRACKETS = re.compile(r"\[([^\[\]]*)\](?::(.*))?")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _ZONE = re.compile(r"[^/:\s%]{1,15}")
 MAX_ARGUMENTS = 256
-ONLY_IPV4 = "only IPv4 is spoken so far"
-"""An IPv6 peer can be written, and is not reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A literal IPv4 address of this host; 0.0.0.0 is every one of them."""
+    """A literal address of this host; 0.0.0.0 and ``::`` are every one, of both families."""
 
-    expects: str = "an IPv4 address of this host, such as 10.0.0.2, or 0.0.0.0 for all"
+    expects: str = "an address of this host, such as 10.0.0.2 or fd00::2, or 0.0.0.0 for all"
 
     def parse(self, node: Node, tell: Tell) -> str | None:
         """Return the address."""
         text = text_of(node, tell, self.expects)
         if text is None:
             return None
-        wrong = _wrong_ipv4(text, unspecified=True)
+        wrong = _wrong_listen_address(text)
         if wrong is None:
             return text
-        if literal_ip(text.partition("%")[0]) == 6:
-            wrong = f"{show(text)} is an IPv6 address, and {ONLY_IPV4}"
-        elif ":" in text:
-            wrong = f"{show(text)} is not an IPv4 address (a port has its own key, port)"
         tell(node, f"{wrong}, write {self.expects}")
         return None
 
@@ -55,7 +49,7 @@ class Peer:
     def parse(self, node: Node, tell: Tell) -> PeerAddress | None:
         """Return host and port."""
         if isinstance(node, ListNode):
-            tell(node, f'is a list, write an IPv6 address in quotes: "[fe80::1]:9001"; {ONLY_IPV4}')
+            tell(node, 'is a list, write an IPv6 address in quotes: "[fd00::1]:9001"')
             return None
         if isinstance(node, MapNode):
             tell(node, "is a mapping, write host:port without a space: host-b:9001")
@@ -184,10 +178,7 @@ def _without_brackets(text: str) -> str:
     if not forms:
         wrong = f"{show(text)} has more than one colon and is not an IPv6 address"
         return f"{wrong}, write {Peer().expects}"
-    return (
-        f"{show(text)} is IPv6 without brackets, write {' or '.join(forms)}; {ONLY_IPV4}, so name "
-        "an IPv4 address or a host name if this peer is to be reached"
-    )
+    return f"{show(text)} is IPv6 without brackets, write {' or '.join(forms)}"
 
 
 def _is_ipv6(text: str) -> bool:
@@ -222,6 +213,20 @@ def _wrong_ipv4(text: str, *, unspecified: bool) -> str | None:
     return None
 
 
+def _wrong_listen_address(text: str) -> str | None:
+    if literal_ip(text.partition("%")[0]) != 6:
+        if ":" in text:
+            return f"{show(text)} is not an address (a port has its own key, port)"
+        return _wrong_ipv4(text, unspecified=True)
+    if text == "::":
+        return None
+    try:
+        _check_ipv6(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _check_ipv6(text: str) -> None:
     plain, percent, zone = text.partition("%")
     try:
@@ -232,6 +237,9 @@ def _check_ipv6(text: str) -> None:
         raise ValueError(f"{show(text)} is not the address of one host")
     if percent and not _ZONE.fullmatch(zone):
         raise ValueError(f"{show(zone)} is not the name of an interface")
+    if address.is_link_local and not percent:
+        example = show(f"{plain}%eth0")
+        raise ValueError(f"{show(text)} is of one link, its interface is missing, as in {example}")
 
 
 def _port(text: str | None) -> int | None:
