@@ -233,10 +233,11 @@ def _about_timing(settings: Settings) -> list[str]:
 
 def _about_network(settings: Settings) -> list[str]:
     found = [f"interfaces: {text}" for text in missing_interfaces(settings.interfaces)]
-    for host in (settings.host, *(peer.host for peer in settings.peers)):
+    places = [("host", settings.host), *(("peers", peer.host) for peer in settings.peers)]
+    for key, host in places:
         zone = host.partition("%")[2]
         if zone and not zone.isdigit():
-            found += [f"{host}: {text}" for text in missing_interfaces((zone,))]
+            found += [f"{key}: {host}: {text}" for text in missing_interfaces((zone,))]
     if settings.host.startswith("127.") or settings.host == "::1":
         found.append(f"host: {settings.host}, only agents on this same host are heard")
     if "static" in settings.discovery and settings.port is None and _other_instances(settings):

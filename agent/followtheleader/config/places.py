@@ -44,7 +44,9 @@ class ListenAddress:
 class Peer:
     """Where a peer may be found: ``10.0.0.2``, ``host-b:9001``, ``"[fe80::1%eth0]:9001"``."""
 
-    expects: str = "an address or a host name such as 10.0.0.2, host-b or host-b:9001"
+    expects: str = (
+        'an address or a host name such as 10.0.0.2, host-b, host-b:9001 or "[fd00::2]:9001"'
+    )
 
     def parse(self, node: Node, tell: Tell) -> PeerAddress | None:
         """Return host and port."""
@@ -174,7 +176,8 @@ def _without_brackets(text: str) -> str:
     if _is_ipv6(address) and _PORT.fullmatch(port) and len(port) > 3:
         forms.append(f'"[{address}]:{port}"')
     if _is_ipv6(text):
-        forms.append(f'"[{text}]"')
+        zone = "%eth0" if _needs_zone(text) else ""
+        forms.append(f'"[{text}{zone}]"')
     if not forms:
         wrong = f"{show(text)} has more than one colon and is not an IPv6 address"
         return f"{wrong}, write {Peer().expects}"
@@ -184,6 +187,11 @@ def _without_brackets(text: str) -> str:
 def _is_ipv6(text: str) -> bool:
     plain, percent, zone = text.partition("%")
     return literal_ip(plain) == 6 and (not percent or _ZONE.fullmatch(zone) is not None)
+
+
+def _needs_zone(text: str) -> bool:
+    """Is it a link-local address without the interface of its link?"""
+    return "%" not in text and ipaddress.IPv6Address(text).is_link_local
 
 
 def _any_text(_: str) -> bool:
@@ -237,7 +245,7 @@ def _check_ipv6(text: str) -> None:
         raise ValueError(f"{show(text)} is not the address of one host")
     if percent and not _ZONE.fullmatch(zone):
         raise ValueError(f"{show(zone)} is not the name of an interface")
-    if address.is_link_local and not percent:
+    if _needs_zone(text):
         example = show(f"{plain}%eth0")
         raise ValueError(f"{show(text)} is of one link, its interface is missing, as in {example}")
 
