@@ -72,7 +72,7 @@ class Network:
         self.hosts = list(hosts)
         self._ipv4 = ipv4
         self._ipv6 = ipv6
-        self._without_ipv4 = False
+        self._without = ""
         self.prefix = f"{PREFIX}{os.getpid()}-{next(_serial)}-"
         self._switch = f"{self.prefix}switch"
         self._blocked: set[tuple[str, str]] = set()
@@ -157,14 +157,14 @@ class Network:
         self._lossy = dict.fromkeys(itertools.permutations(self.hosts, 2), percent)
         self._apply()
 
-    def cut_ipv4(self) -> None:
-        """No IPv4 on any link; IPv6 goes on."""
-        self._without_ipv4 = True
+    def cut_family(self, family: int) -> None:
+        """No IPv4 (4) or no IPv6 (6) on any link; the other one goes on."""
+        self._without = "ip6" if family == 6 else "{ ip, arp }"
         self._apply()
 
     def heal(self) -> None:
         """Every cut and every loss ends at once (carriers are left as they are)."""
-        self._without_ipv4 = False
+        self._without = ""
         self._blocked.clear()
         self._lossy.clear()
         self._apply()
@@ -172,8 +172,8 @@ class Network:
     def _apply(self) -> None:
         pairs = ", ".join(f'"{a}" . "{b}"' for a, b in sorted(self._blocked))
         rules = [f"iifname . oifname {{ {pairs} }} drop"] if pairs else []
-        if self._without_ipv4:
-            rules.append("ether type { ip, arp } drop")
+        if self._without:
+            rules.append(f"ether type {self._without} drop")
         for (a, b), percent in self._lossy.items():
             rules.append(f'iifname "{a}" oifname "{b}" numgen random mod 100 < {percent} drop')
         script = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from lab import checker
 from lab.events import NS
 from lab.group import Group
 from lab.hosts import Host
+from lab.net import run
 from lab.waiting import holds_for, wait_until
 
 pytestmark = pytest.mark.lab
@@ -80,27 +82,54 @@ def test_ipv6_only(
     group.check()
 
 
-def test_when_ipv4_is_cut_the_leader_stays(build: Callable[..., Group]) -> None:
-    """A heartbeat that is not acknowledged is sent again by every path."""
+def test_the_leader_stays_while_one_family_is_left(build: Callable[..., Group]) -> None:
+    """A heartbeat that is not acknowledged is sent again by every path.
+
+    After the first cut all speak IPv6, whatever they spoke before; so the second cut takes it.
+    """
     group = build(5, ipv6=True)
     group.start()
     leader = group.wait_one_leader()
     followers = [host for host in group.hosts if host is not leader]
-
     holds_for(lambda: leader.role == "leader", 2 * group.timing.lock, f"{leader} leads")
     at = group.log.note("-", "fault", "cut-ipv4")
-    group.network.cut_ipv4()
-    holds_for(lambda: leader.role == "leader", 3 * group.timing.lock, f"{leader} keeps leading")
-    assert group.wait_one_leader() is leader
+    for family, begins in ((4, "["), (6, "10.")):
+        group.network.cut_family(family)
+        holds_for(lambda: leader.role == "leader", 2 * group.timing.lock, f"{leader} stays")
+        seen = addresses(leader)
+        assert all(address.startswith(begins) for address in seen), seen
+        group.heal()
+        assert group.wait_one_leader() is leader
     assert [change for change in checker.changes(group.records()) if change.at > at] == []
 
-    def all_by_ipv6() -> bool:
-        return all(one.startswith("[") for one in addresses(leader))
-
-    wait_until(all_by_ipv6, 5, "the leader reaches all by IPv6", lambda: str(addresses(leader)))
-    group.heal()
     crashed_at = leader.crash()
     group.wait_one_leader(followers)
     gap = checker.takeover_gap(group.records(), crashed_at, leader.name) / NS
     assert gap < group.timing.silence / 2
     group.check()
+
+
+def test_only_lasting_addresses_are_told(build: Callable[..., Group]) -> None:
+    """Not one that is deprecated, or that a neighbour has already."""
+    group = build(1)
+    host = group.hosts[0].name
+    netns, switch = group.network.netns(host), group.network.netns("switch")
+    run("ip", "-n", netns, "addr", "add", "fd77::a/64", "dev", "eth0", "nodad")
+    run("ip", "-n", netns, "addr", "add", "fd77::b/64", "dev", "eth0", "preferred_lft", "0")
+    run("ip", "-n", switch, "addr", "add", "fd77::c/64", "dev", "br0", "nodad")
+    run("ip", "-n", netns, "addr", "add", "fd77::c/64", "dev", "eth0")
+    program = (
+        "from followtheleader.net.interfaces import usable\n"
+        "print(*(interface.address for interface in usable()))"
+    )
+    seen: set[str] = set()
+
+    def link_local_is_usable() -> bool:
+        now = run(*group.network.enter(host), sys.executable, "-c", program).split()
+        seen.update(now)
+        return any(address.startswith("fe80::") for address in now)
+
+    wait_until(link_local_is_usable, 10, "the link-local address has been tested")
+    (link_local,) = (address for address in seen if address.startswith("fe80::"))
+    assert link_local.endswith("%eth0")
+    assert seen - {link_local} == {"10.77.0.1", "fd77::a"}

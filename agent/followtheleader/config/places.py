@@ -44,9 +44,7 @@ class ListenAddress:
 class Peer:
     """Where a peer may be found: ``10.0.0.2``, ``host-b:9001``, ``"[fe80::1%eth0]:9001"``."""
 
-    expects: str = (
-        'an address or a host name such as 10.0.0.2, host-b, host-b:9001 or "[fd00::2]:9001"'
-    )
+    expects: str = 'an address or a host name such as 10.0.0.2, host-b:9001 or "[fd00::2]:9001"'
 
     def parse(self, node: Node, tell: Tell) -> PeerAddress | None:
         """Return host and port."""
