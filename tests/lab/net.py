@@ -207,7 +207,7 @@ class Network:
         if self._ipv4:
             port += f"addr add {self.address(host)}/24 dev eth0\nroute add 224.0.0.0/4 dev eth0\n"
         if self._ipv6:
-            port += f"addr add {self.address6(host)}/64 dev eth0\n"
+            port += f"addr add {self.address6(host)}/64 dev eth0 nodad\n"
         run("ip", "-n", netns, "-batch", "-", stdin=port)
 
     def _remove(self) -> None:
