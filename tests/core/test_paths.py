@@ -33,7 +33,7 @@ class Company:
         """Member ``id`` answers from ``source``, and asks; return what it is sent."""
         self._counter += 1
         out: list[Action] = []
-        header = Header(Owner(id, 1), 1, self._counter, 100)
+        header = Header(Owner(id, 1), self._counter, 1, 100)
         words = Hello(
             ack=True,
             nonce=99,
