@@ -19,6 +19,7 @@ from typing import assert_never
 
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
+from followtheleader.core.addresses import show
 from followtheleader.core.election import Election
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.types import NANOSECONDS, Address, Instant, Owner, Role, Span
@@ -381,10 +382,10 @@ class Driver:
         if self._doubled_since is None:
             self._doubled_since = now
         if now - self._doubled_since > DOUBLED_FOR:
-            here = f"{self.endpoint.host}:{self.endpoint.port}"
+            here = show((self.endpoint.host, self.endpoint.port))
             self._observer.on_trouble(
                 "identity",
-                f"another node with this node's identity speaks from {source[0]}:{source[1]} "
+                f"another node with this node's identity speaks from {show(source)} "
                 f"(this one listens on {here}): two machines with one machine-id and one name? "
                 "Give one of them another `node`, or a fresh /etc/machine-id",
             )

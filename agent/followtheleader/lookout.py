@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from followtheleader import __version__
+from followtheleader.core.addresses import ANYWHERE, show
 from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged
 from followtheleader.core.types import Address, Role
 from followtheleader.core.view import MemberView
@@ -23,7 +24,6 @@ from followtheleader.net.watch import InterfaceWatch
 from followtheleader.observer import Observer, Profile
 
 ISOLATED_AFTER_SECONDS = 10.0
-ANYWHERE = "0.0.0.0"
 
 
 class Lookout:
@@ -143,7 +143,7 @@ class Lookout:
     def _own_interfaces(self) -> list[Interface]:
         """The addresses on which we can be found: none but ours, if bound to one."""
         chosen = usable(self._profile.interfaces)
-        if self._endpoint.host != ANYWHERE:
+        if self._endpoint.host not in ANYWHERE:
             chosen = [i for i in chosen if i.address == self._endpoint.host]
         return chosen
 
@@ -167,9 +167,7 @@ class Lookout:
         """MDNS shows members, and not one datagram of theirs has come."""
         if self._heard_anybody:
             return
-        shown = ", ".join(
-            f"{name} at {host}:{port}" for name, (host, port) in self._announced.items()
-        )
+        shown = ", ".join(f"{name} at {show(address)}" for name, address in self._announced.items())
         self._observer.on_trouble(
             "isolated",
             f"mDNS shows {shown}, but nothing is heard from there: let UDP port "
@@ -185,7 +183,7 @@ class Lookout:
 
     def _look_for_carrier(self) -> None:
         """Without a carrier on any election interface a node does not lead."""
-        if self._endpoint.host != ANYWHERE:
+        if self._endpoint.host not in ANYWHERE:
             return  # bound to one address, perhaps of loopback: the operator knows best
         names = sorted({interface.name for interface in usable(self._profile.interfaces)})
         up = any(has_carrier(name) for name in names)

@@ -79,7 +79,7 @@ CURE = "members are found by `peers` and remembered addresses only; trying on"
 
 
 def test_no_interface_yet() -> None:
-    assert run_until_told([]) == [f"mDNS: no usable interface has an IPv4 address yet; {CURE}"]
+    assert run_until_told([]) == [f"mDNS: no usable interface has an address yet; {CURE}"]
 
 
 def test_an_interface_that_vanished() -> None:

@@ -1,0 +1,135 @@
+"""Networks without IPv4, and networks that have both."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lab import checker
+from lab.events import NS
+from lab.group import Group
+from lab.hosts import Host
+from lab.net import run
+from lab.waiting import holds_for, wait_until
+
+pytestmark = pytest.mark.lab
+
+# An address is tested for a second or two before the kernel lets it be used.
+FIRST = 20.0
+STATIC = {
+    "discovery": "static",
+    "port": 9001,
+    "peers": ["[fd77::1]", "[fd77::2]:9001", "[fd77::3]"],
+}
+
+
+def addresses(host: Host) -> list[str]:
+    """Where a host sees the others, as its status tells it."""
+    members = json.loads(host.command("status", "lab", "--json").stdout)["members"]
+    return [member["address"] for member in members]
+
+
+def leader_address(host: Host) -> str:
+    told = json.loads((host.runtime_dir / "state.json").read_text())["leader"]["address"]
+    return str(told)
+
+
+@pytest.mark.parametrize("quorum", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "begins"),
+    [({}, "fe80::"), (STATIC, "fd77::")],
+    ids=["link-local by mDNS", "global by static peers"],
+)
+def test_ipv6_only(
+    build: Callable[..., Group], settings: dict[str, Any], begins: str, quorum: bool
+) -> None:
+    group = build(5, quorum=quorum, settings=settings, ipv4=False, ipv6=bool(settings))
+    group.start()
+    first = group.wait_one_leader(within=FIRST)
+    followers = [host for host in group.hosts if host is not first]
+    zone = "" if settings else "%eth0"
+    for host in followers:
+        assert leader_address(host).startswith(begins)
+        assert leader_address(host).endswith(zone)
+    seen = addresses(first)
+    assert len(seen) == 4
+    assert all(one.startswith(f"[{begins}") and one.endswith(f"{zone}]:9001") for one in seen)
+
+    # A crash: the last will reaches the others, or this would take a lock.
+    at = first.crash()
+    second = group.wait_one_leader(followers)
+    gap = checker.takeover_gap(group.records(), at, first.name) / NS
+    assert gap < group.timing.silence / 2
+    first.start()
+    assert group.wait_one_leader() is second
+
+    at = second.stop()
+    assert second.wait_stopped() == 0
+    third = group.wait_one_leader()
+    assert checker.takeover_gap(group.records(), at, second.name) / NS < group.timing.silence / 2
+    second.start()
+    assert group.wait_one_leader() is third
+
+    group.cut(third)
+    rest = [host for host in group.hosts if host is not third]
+    group.wait_one_leader(rest)
+    group.heal()
+    group.wait_one_leader()
+    group.check()
+
+
+def test_the_leader_stays_while_one_family_is_left(build: Callable[..., Group]) -> None:
+    """A heartbeat that is not acknowledged is sent again by every path.
+
+    After the first cut all speak IPv6, whatever they spoke before; so the second cut takes it.
+    """
+    group = build(5, ipv6=True)
+    group.start()
+    leader = group.wait_one_leader()
+    followers = [host for host in group.hosts if host is not leader]
+    holds_for(lambda: leader.role == "leader", 2 * group.timing.lock, f"{leader} leads")
+    at = group.log.note("-", "fault", "cut-ipv4")
+    for family, begins in ((4, "["), (6, "10.")):
+        group.network.cut_family(family)
+        holds_for(lambda: leader.role == "leader", 2 * group.timing.lock, f"{leader} stays")
+        seen = addresses(leader)
+        assert all(address.startswith(begins) for address in seen), seen
+        group.heal()
+        assert group.wait_one_leader() is leader
+    assert [change for change in checker.changes(group.records()) if change.at > at] == []
+
+    crashed_at = leader.crash()
+    group.wait_one_leader(followers)
+    gap = checker.takeover_gap(group.records(), crashed_at, leader.name) / NS
+    assert gap < group.timing.silence / 2
+    group.check()
+
+
+def test_only_lasting_addresses_are_told(build: Callable[..., Group]) -> None:
+    """Not one that is deprecated, or that a neighbour has already."""
+    group = build(1)
+    host = group.hosts[0].name
+    netns, switch = group.network.netns(host), group.network.netns("switch")
+    run("ip", "-n", netns, "addr", "add", "fd77::a/64", "dev", "eth0", "nodad")
+    run("ip", "-n", netns, "addr", "add", "fd77::b/64", "dev", "eth0", "preferred_lft", "0")
+    run("ip", "-n", switch, "addr", "add", "fd77::c/64", "dev", "br0", "nodad")
+    run("ip", "-n", netns, "addr", "add", "fd77::c/64", "dev", "eth0")
+    program = (
+        "from followtheleader.net.interfaces import usable\n"
+        "print(*(interface.address for interface in usable()))"
+    )
+    seen: set[str] = set()
+
+    def link_local_is_usable() -> bool:
+        now = run(*group.network.enter(host), sys.executable, "-c", program).split()
+        seen.update(now)
+        return any(address.startswith("fe80::") for address in now)
+
+    wait_until(link_local_is_usable, 10, "the link-local address has been tested")
+    (link_local,) = (address for address in seen if address.startswith("fe80::"))
+    assert link_local.endswith("%eth0")
+    assert seen - {link_local} == {"10.77.0.1", "fd77::a"}
