@@ -31,6 +31,10 @@ def changes(stand: Stand) -> list[int]:
 def test_priority_and_preemption(stand: Stand, quorum: bool) -> None:
     voters: dict[str, Any] = {"voters": ["a", "b"]} if quorum else {}
     leader, follower = stand.pair(**voters)
+    stand.wait(
+        lambda: [line[1:3] for line in stand.lines(follower)][-1:] == [("follower", "end")],
+        "its on_follower has ended as well",
+    )
     lines, before = stand.lines(), changes(stand)
 
     answer = reload(follower, priority=200, **voters)
