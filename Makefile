@@ -19,7 +19,7 @@ N     ?= 10
 ROWS  ?=
 
 # Tests wait more than they compute: more of them at once than there are processors.
-WORKERS ?= 6
+WORKERS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lab sim check bench golden-rewrite clean

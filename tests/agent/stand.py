@@ -176,12 +176,14 @@ class Node:
     def script(self, name: str, body: str = "") -> str:
         """An executable that says when it begins and ends, with ``body`` between."""
         path = self.folder / f"{name}.hook"
-        path.write_text(
+        fresh = path.with_suffix(".new")  # the other may be running, and then cannot be written
+        fresh.write_text(
             "#!/bin/sh\n"
             f'say() {{ echo "{self.name} $FTL_EVENT $1 $FTL_TERM $FTL_REPLAY ${{FTL_REASON:--}}" '
             f">> {self.stand.hook_log}; }}\nsay begin\n{body}\nsay end\n"
         )
-        path.chmod(0o755)
+        fresh.chmod(0o755)
+        fresh.replace(path)
         return str(path)
 
     def start(
