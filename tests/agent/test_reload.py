@@ -119,7 +119,7 @@ def test_the_role_link_moves(stand: Stand) -> None:
 
 def test_a_signal_says_in_the_log_what_waits_for_a_restart(stand: Stand) -> None:
     node = stand.node().start()
-    node.wait_role("leader")
+    assert stand.wait_one_leader() is node
     lines = stand.lines()
     other: dict[str, Any] = {"heartbeat_interval": "90ms", "voters": ["a"]}
     other |= {"service": "other", "node": "z"}

@@ -74,10 +74,11 @@ def test_a_stopped_process_hears_that_it_must_end(stand: Stand) -> None:
 
 
 def test_a_job_that_ignores_sigterm_is_killed_after_two_seconds(stand: Stand) -> None:
-    stand.configure(leader="trap '' TERM; sleep 1000 & sleep 1000")
+    deaf = stand.folder / "deaf"
+    stand.configure(leader=f"trap '' TERM; touch {deaf}; sleep 1000 & sleep 1000")
     agent = stand.start()
     agent.lead(1)
-    stand.wait_line("begin", "leader")
+    wait_until(deaf.exists, "it does not hear SIGTERM any more")
     at = now()
     agent.follow(2)
     settled = agent.wait("settled", change=2)
