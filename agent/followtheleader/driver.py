@@ -47,6 +47,7 @@ class Driver:
         self._codec = Codec(profile.service, profile.id)
         self._inbox: deque[ev.Event] = deque()
         self._working = False
+        self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
         self._pongs = PongBudget()
@@ -333,14 +334,15 @@ class Driver:
         if due is None:
             self._cancel_timer()
             return
-        now = boottime()
+        now, loop = boottime(), self._loop
+        if self._timer is not None and self._timer.when() <= loop.time():
+            return  # it is due, and waits for its turn behind the datagrams: leave it there
         # One that fires too early will look again; but shortly before that, setting another while
         # we are awake is cheaper than to wake up for nothing.
         if self._timer_at is not None and due >= self._timer_at > now + (due - now) // 3:
             return
         self._cancel_timer()
         self._timer_at = due
-        loop = self._loop
         self._timer = loop.call_at(loop.time() + max(due - now, 0) / 1e9, self._on_timer)
 
     def _cancel_timer(self) -> None:

@@ -361,7 +361,9 @@ class Elector:
     def _call(self, handler: Handler, event: ElectorEvent) -> None:
         try:
             handler(event)
-        except Exception as error:  # noqa: BLE001 - a handler is a stranger's code
+        except BaseException as raised:  # noqa: BLE001 - a handler is a stranger's code
+            # Not even sys.exit() may end this thread: a leader would never settle.
+            error = raised if isinstance(raised, Exception) else RuntimeError(repr(raised))
             if event.type == "error" or not self._handlers["error"]:
                 _log.exception("a handler of %r raised", event.type)
             else:

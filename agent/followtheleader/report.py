@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.addresses import show
-from followtheleader.core.membership import ALIVE_FOR
+from followtheleader.core.membership import SEEN_FOR
 from followtheleader.core.node import Node
 from followtheleader.core.types import MS, Instant, LeaderInfo, Role
 from followtheleader.core.view import MemberView, View
@@ -75,7 +75,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "witness": member.witness,
         "voter": member.voter,
         "heard_ms_ago": heard,
-        "alive": heard is not None and heard * MS <= ALIVE_FOR,
+        "alive": heard is not None and heard * MS <= SEEN_FOR,
     }
 
 
@@ -123,7 +123,7 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
 
 
 def _alive(member: MemberView, now: Instant) -> bool:
-    return member.heard_at is not None and now - member.heard_at <= ALIVE_FOR
+    return member.heard_at is not None and now - member.heard_at <= SEEN_FOR
 
 
 def status_line(view: View, node: Node, now: Instant) -> str:

@@ -54,11 +54,8 @@ class Agenda:
     @property
     def may_ask(self) -> bool:
         """May this node ask for the leadership now?"""
-        return (
-            not (self.stopping or self.silent)
-            and self.link_up
-            and self._out.now >= (self.sit_out_until)
-        )
+        may_speak = self.link_up and not (self.stopping or self.silent)
+        return may_speak and self._out.now >= self.sit_out_until
 
     def skew(self) -> Span:
         """Return a random span below SK, so that two nodes seldom claim at once."""

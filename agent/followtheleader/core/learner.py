@@ -56,7 +56,7 @@ Said = Heartbeat | Ack | Prepare | Promise | Nack | Busy | Challenge | Refute | 
 
 
 class Learner:
-    """This node's ear: every datagram that was let in ends here."""
+    """This node's ear: it asks the members whether a datagram counts, and acts on it."""
 
     def __init__(
         self, context: Context, proposer: Proposer, meeting: Meeting, handovers: Handovers

@@ -37,6 +37,8 @@ MEMBER_FOR: Span = 600 * NANOSECONDS
 FORGOTTEN_AFTER: Span = 86_400 * NANOSECONDS
 KEEPALIVE: Span = 20 * NANOSECONDS
 """Silence after which a member gets HELLO."""
+SEEN_FOR: Span = KEEPALIVE + 5 * NANOSECONDS
+"""Heard within this time: shown as there. Longer, and it has not answered a greeting."""
 LONGEST_PAUSE: Span = 10 * NANOSECONDS
 """Between two HELLOs to where nobody answers."""
 ALIVE_FOR: Span = 45 * NANOSECONDS

@@ -1,7 +1,7 @@
 """Who leads next, if this leader ends: named in its RELEASE, and in the last will.
 
 Promise: whoever holds the will can free exactly the locks that the present tenure holds. It is
-withdrawn once leadership was given up *and* the job has ended.
+withdrawn when leadership is given up; after a lapse not before the job has ended.
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class Custody:
     def follower_ended(self) -> None:
         """The on_follower that was owed has ended."""
         known = self._record
-        known.last, known.owed, known.job = "follower", False, []
+        known.last, known.owed, known.job, known.busy = "follower", False, [], False
         if fault := known.save():
             self._complain(fault)
 
@@ -162,12 +162,15 @@ class Custody:
         if not known.owed or now < self._save_at:
             return
         changed = self._census(now) or self._save_soon
-        self._save_soon = False
         if lease.deadline is not None and lease.deadline >= known.deadline + LEASE_INTERVAL:
             known.deadline, known.stop_timeout = lease.deadline, lease.stop_timeout
             known.quorum = lease.quorum
             changed = True
-        if changed and (fault := known.save()):
+        if not changed:
+            return
+        fault = known.save()
+        self._save_soon = bool(fault)
+        if fault:
             self._save_at = now + CENSUS_INTERVAL
             self._complain(fault)
 

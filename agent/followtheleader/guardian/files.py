@@ -1,8 +1,12 @@
-"""Small files, written as a whole or not at all, in directories that are entered without links."""
+"""Small files in directories that are entered without links, written as a whole or not at all.
+
+The one exception: a state file that says leader and cannot be unlinked is written over where it is.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 
 STATE_FILES = ("role", "leader", "state.json")
 # What is written over a file that cannot be unlinked. The flag's mere existence says leader.
@@ -52,7 +56,10 @@ def _overwrite(directory: int, name: str, data: bytes) -> bool:
     except OSError:
         return False
     try:
-        # In this order: at no moment is there a word that is neither the old nor the new one.
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+            return False  # by another name it is somebody else's file
+        # In this order: `role` is never empty. (state.json is for a moment no JSON.)
         written = os.pwrite(fd, data, 0) == len(data)
         os.ftruncate(fd, len(data))
     except OSError:

@@ -40,20 +40,20 @@ class Home:
             return True
         return not os.path.samestat(found, os.fstat(self._lock))
 
-    def enter_again(self) -> bool:
-        """Make a lost home again, empty and locked; False if that cannot be, or another has it."""
+    def enter_again(self) -> str:
+        """Make a lost home again, empty and locked. Return why that cannot be, or nothing."""
         try:
             fd, lock = _enter(self.place)
-        except StateError:
-            return False
+        except StateError as fault:
+            return str(fault)
         if self.held and not _lock(lock):
             os.close(fd)
             os.close(lock)
-            return False
+            return f"{self.place}: was removed, and another guardian has made it again"
         os.close(self.fd)
         os.close(self._lock)
         self.fd, self._lock = fd, lock
-        return True
+        return ""
 
 
 def _enter(path: str) -> tuple[int, int]:

@@ -249,7 +249,10 @@ class Guardian:
         if now < self._home_at:
             return
         self._home_at = now + HOME_INTERVAL
-        if not self._home.is_lost() or not self._home.enter_again():
+        if not self._home.is_lost():
+            return
+        if fault := self._home.enter_again():
+            self._voice.complain(fault)
             return
         self._voice.complain(f"{self._home.place} was removed: made again")
         self._custody.write_again()

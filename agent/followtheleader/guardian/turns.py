@@ -18,7 +18,7 @@ from followtheleader.guardian.runner import Outcome, Runner, Tell
 class Turns:
     """``is_ready``: may events of the agent run, and not only what an earlier guardian owes?
 
-    ``tell`` passes ``settled`` on, ``log`` and ``complain`` are for the operator.
+    ``tell`` passes ``settled`` on, ``complain`` is for the operator.
     """
 
     def __init__(

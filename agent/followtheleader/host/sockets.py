@@ -35,7 +35,8 @@ class LocalServer:
     def __init__(self, path: str, mode: int, group: str | None, handler: Handler) -> None:
         self.path = path
         self._mode = mode
-        self._group = group
+        # Once: a name service that stalls must not stall a running agent.
+        self._gid = _gid_of(group)
         self._handler = handler
         self._clients: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(MOST_CLIENTS)
@@ -55,7 +56,7 @@ class LocalServer:
         before.cancel()
 
     def _begin(self) -> None:
-        listener = _listen(self.path, self._mode, self._group)
+        listener = _listen(self.path, self._mode, self._gid)
         self._file = os.lstat(self.path)
         loop = asyncio.get_running_loop()
         self._acceptor = loop.create_task(self._keep_accepting(listener))
@@ -182,17 +183,20 @@ async def _until_end(reader: asyncio.StreamReader) -> None:
         pass
 
 
-def _listen(path: str, mode: int, group: str | None) -> socket.socket:
+def _listen(path: str, mode: int, gid: int | None) -> socket.socket:
     # Bound under another name and renamed: the path never shows a socket with the wrong mode, and
     # a stale file is replaced without a moment in which there is none.
     temporary = f"{path}.new"
     if len(os.fsencode(temporary)) > 107:
         raise StateError(f"{path}: longer than the 103 bytes of a socket's path; use --runtime-dir")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    except OSError as error:  # no descriptor is left
+        raise files.unwritable(path, error) from None
     try:
         files.unlink(temporary)
         listener.bind(temporary)
-        _give_to_group(temporary, group)
+        _give_to_group(temporary, gid)
         os.chmod(temporary, mode)
         listener.listen(_BACKLOG)
         os.rename(temporary, path)
@@ -204,16 +208,24 @@ def _listen(path: str, mode: int, group: str | None) -> socket.socket:
     return listener
 
 
-def _give_to_group(path: str, group: str | None) -> None:
+def _gid_of(group: str | None) -> int | None:
     if group is None:
-        return
+        return None
     import grp
 
     try:
-        os.chown(path, -1, grp.getgrnam(group).gr_gid)
-    except (KeyError, PermissionError):
-        # No such group, or we are not in it: the socket stays with our own user and group.
-        pass
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        return None
+
+
+def _give_to_group(path: str, gid: int | None) -> None:
+    if gid is None:
+        return
+    try:
+        os.chown(path, -1, gid)
+    except PermissionError:
+        pass  # We are not in it: the socket stays with our own user and group.
 
 
 def _line(reply: dict[str, Any]) -> bytes:

@@ -69,7 +69,7 @@ class Endpoint:
         """How many datagrams were dropped: by interfaces not chosen, or longer than any of ours."""
         self._accepted: frozenset[bytes] | None = None
         self._failures: dict[str, SendFailure] = {}
-        self._readable_at = 0.0
+        self._drained_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_datagram: Callable[[bytes, Address], None] = _ignore
         self._on_batch: Callable[[], None] = _nothing
@@ -225,11 +225,10 @@ class Endpoint:
     def _on_readable(self, read: Callable[[int], int]) -> None:
         # Looking for a second datagram costs as much as the first, and seldom finds one; but under
         # load they come together. Bounded, so that a flood leaves the loop its timers.
-        now = time.monotonic()
-        busy = now - self._readable_at < _BUSY_SECONDS
-        self._readable_at = now
+        busy = time.monotonic() - self._drained_at < _BUSY_SECONDS
         if read(_PER_WAKE if busy else 1):
             self._on_batch()
+        self._drained_at = time.monotonic()
 
     def _failed(self, to: Address, error: OSError | OverflowError) -> None:
         number = (error.errno if isinstance(error, OSError) else None) or errno.EINVAL
