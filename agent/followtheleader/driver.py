@@ -25,7 +25,7 @@ from followtheleader.core.node import Memory, Node
 from followtheleader.core.types import NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
 from followtheleader.errors import StateError
-from followtheleader.host.clock import boot_mark, boottime, wall_ms
+from followtheleader.host.clock import boot_mark, boottime, wall_ms, wall_us
 from followtheleader.host.floors import Floors, next_incarnation
 from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PING, PONG, PongBudget
@@ -104,7 +104,7 @@ class Driver:
     def _begin_life(self, memory: Memory, above: int = 0, *, owes: bool = False) -> None:
         floors = self._floors
         stored = floors.value.incarnation if floors and floors.value else 0
-        incarnation = next_incarnation(max(stored, above), wall_ms())
+        incarnation = next_incarnation(max(stored, above), wall_us())
         if floors is not None:
             # Stored before it is used: no two lives may ever share a number.
             floors.store(incarnation=incarnation, clean_until=0)
@@ -180,7 +180,7 @@ class Driver:
             case ev.StopRequested():
                 self._stopping = True
             case ev.LinkChanged():
-                self._link = event
+                self._link = ev.LinkChanged(event.up)
             case ev.StepDownRequested():
                 self._sit_out_until = max(self._sit_out_until, boottime() + event.sit_out)
             case ev.AddressFound(configured=True):

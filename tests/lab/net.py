@@ -101,11 +101,11 @@ class Network:
     def netns(self, host: str) -> str:
         return f"{self.prefix}{host}"
 
-    def address(self, host: str) -> str:
-        return f"10.77.0.{self.hosts.index(host) + 1}"
+    def address(self, host: str, above: int = 0) -> str:
+        return f"10.77.0.{self.hosts.index(host) + 1 + above}"
 
-    def address6(self, host: str) -> str:
-        return f"fd77::{self.hosts.index(host) + 1:x}"
+    def address6(self, host: str, above: int = 0) -> str:
+        return f"fd77::{self.hosts.index(host) + 1 + above:x}"
 
     def enter(self, host: str) -> list[str]:
         """The words before a command that make it run *as* that host; every step is an exec."""
@@ -161,6 +161,24 @@ class Network:
         """No IPv4 (4) or no IPv6 (6) on any link; the other one goes on."""
         self._without = "ip6" if family == 6 else "{ ip, arp }"
         self._apply()
+
+    def move(self, host: str) -> None:
+        """Give the host other addresses, a hundred higher, in place of its own."""
+        address, address6 = f"{self.address(host)}/24", f"{self.address6(host)}/64"
+        moved, moved6 = f"{self.address(host, 100)}/24", f"{self.address6(host, 100)}/64"
+        lines = ""
+        if self._ipv4:
+            lines += f"addr add {moved} dev eth0\naddr del {address} dev eth0\n"
+            lines += "route replace 224.0.0.0/4 dev eth0\n"
+            # The kernel takes what it calls secondary addresses of a net with the first.
+            lines += f"addr replace {moved} dev eth0\n"
+        if self._ipv6:
+            lines += f"addr add {moved6} dev eth0 nodad\naddr del {address6} dev eth0\n"
+        run("ip", "-n", self.netns(host), "-batch", "-", stdin=lines)
+
+    def switch_ipv6_off(self, host: str) -> None:
+        """As by net.ipv6.conf.all.disable_ipv6: sockets can be had, addresses cannot."""
+        run(*self.enter(host), "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
 
     def heal(self) -> None:
         """Every cut and every loss ends at once (carriers are left as they are)."""

@@ -109,6 +109,50 @@ def test_the_leader_stays_while_one_family_is_left(build: Callable[..., Group]) 
     group.check()
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_who_moves_to_another_address_stays_in_touch(
+    build: Callable[..., Group], family: int
+) -> None:
+    """An address is replaced while the carrier stays: DHCP or a router has renumbered the host.
+
+    With static peers nobody else tells where it is now.
+    """
+    places = [f"10.77.0.{n}" if family == 4 else f"[fd77::{n}]" for n in (1, 2, 3)]
+    settings = STATIC | {"peers": places}
+    group = build(3, settings=settings, ipv4=family == 4, ipv6=family == 6)
+    group.start()
+    leader = group.wait_one_leader(within=FIRST)
+    at = group.log.note("-", "fault", "moved")
+    for host in (*group.followers(), leader):
+        group.network.move(host.name)
+        holds_for(lambda: group.leaders() == [leader], 2 * group.timing.lock, f"{host} has moved")
+        assert len(group.followers()) == 2
+    assert [change for change in checker.changes(group.records()) if change.at > at] == []
+    group.check()
+
+
+def test_a_host_whose_ipv6_is_switched_off(build: Callable[..., Group]) -> None:
+    """The kernel has the family, and lets no address be used: before the start, and while it runs.
+
+    The others know the host by both.
+    """
+    group = build(3, ipv6=True)
+    off, later, _ = group.hosts
+    group.network.switch_ipv6_off(off.name)
+    group.start()
+    leader = group.wait_one_leader(within=FIRST)
+    assert all(address.startswith("10.") for address in addresses(off))
+    at = group.log.note("-", "fault", "ipv6-off")
+    group.network.switch_ipv6_off(later.name)
+    holds_for(lambda: group.leaders() == [leader], 2 * group.timing.lock, "the leader stays")
+    assert all(address.startswith("10.") for address in addresses(later))
+    assert [change for change in checker.changes(group.records()) if change.at > at] == []
+    first = leader.crash()
+    group.wait_one_leader([host for host in group.hosts if host is not leader])
+    assert checker.takeover_gap(group.records(), first, leader.name) / NS < group.timing.silence
+    group.check()
+
+
 def test_only_lasting_addresses_are_told(build: Callable[..., Group]) -> None:
     """Not one that is deprecated, or that a neighbour has already."""
     group = build(1)
