@@ -46,6 +46,9 @@ def test_a_link_local_address_is_told_on_its_own_link() -> None:
     addresses = [ETH0, GLOBAL, FOUR]
     assert worth_telling(addresses, ("fe80::7%eth0", 9001)) == ETH0
     assert worth_telling(addresses, ETH1) == GLOBAL
-    assert worth_telling(addresses, FOUR) == GLOBAL
+    assert worth_telling(addresses, FOUR) == FOUR
+    assert worth_telling(addresses[:2], FOUR) == GLOBAL
+    assert worth_telling([FOUR, GLOBAL], ETH1) == GLOBAL
+    assert worth_telling([FOUR], GLOBAL) == FOUR
     assert worth_telling([ETH0], FOUR) is None
     assert worth_telling([], FOUR) is None

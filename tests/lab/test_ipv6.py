@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,35 @@ STATIC = {
     "port": 9001,
     "peers": ["[fd77::1]", "[fd77::2]:9001", "[fd77::3]"],
 }
+
+
+LOOKING = """
+import asyncio
+from unittest.mock import Mock
+from followtheleader.core.timing import Timing
+from followtheleader.lookout import Lookout
+from followtheleader.net.mdns import Discovery
+from followtheleader.net.udp import Endpoint
+from followtheleader.observer import Profile
+
+async def main():
+    endpoint = Endpoint.bind("0.0.0.0", 9001)
+    profile = Profile(1, "s", "a", 100, Timing(250_000_000, 3, 0), (), False, "0.0.0.0", 9001, (),
+                      True, (), None)
+    post = lambda event: print(f"up={event.up} moved={event.moved}", flush=True)
+    Discovery.start = lambda self: None
+    Discovery.refresh = lambda self: print("refresh", flush=True)
+    lookout = Lookout(profile, endpoint, Mock(), post)
+    lookout.start()
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+"""Tells what the lookout tells the election, and when it lets mDNS look and announce again."""
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
 
 
 def addresses(host: Host) -> list[str]:
@@ -151,6 +182,68 @@ def test_a_host_whose_ipv6_is_switched_off(build: Callable[..., Group]) -> None:
     group.wait_one_leader([host for host in group.hosts if host is not leader])
     assert checker.takeover_gap(group.records(), first, leader.name) / NS < group.timing.silence
     group.check()
+
+
+def test_what_a_router_prolongs_is_no_change(build: Callable[..., Group]) -> None:
+    """Every router says every few minutes, or seconds, how long addresses last, to all at once.
+
+    If each host announced itself for that, each would wake all others.
+    """
+    group = build(1, ipv4=False, ipv6=True)
+    host = group.hosts[0].name
+    netns, out = group.network.netns(host), group.network.directory / "told"
+    tested = ("ip", "-n", netns, "-6", "addr", "show", "scope", "link", "-tentative")
+    wait_until(lambda: "fe80:" in run(*tested), 10, "the link-local address has been tested")
+    with out.open("wb") as told:
+        watcher = subprocess.Popen(
+            [*group.network.enter(host), sys.executable, "-c", LOOKING], stdout=told
+        )
+    try:
+        before = ["up=True moved=False"]
+        wait_until(lambda: read_lines(out) == before, FIRST, "it has looked")
+        for seconds in ("1000", "2000"):
+            place = ("fd77::1/64", "dev", "eth0", "valid_lft", seconds, "preferred_lft", seconds)
+            run("ip", "-n", netns, "addr", "change", *place)
+            holds_for(lambda: read_lines(out) == before, 0.5, "nothing is told")
+        run("ip", "-n", netns, "addr", "add", "fd77::9/64", "dev", "eth0", "nodad")
+        more = ["up=True moved=True", "refresh"]
+        wait_until(lambda: read_lines(out) == before + more, 10, "another address is told")
+    finally:
+        watcher.kill()
+        watcher.wait()
+
+
+def test_the_others_hear_from_an_address_that_lasts(build: Callable[..., Group]) -> None:
+    """The kernel prefers the one made for a day of privacy, the members remember where we were."""
+    group = build(2, settings=STATIC, ipv4=False, ipv6=True)
+    private, other = group.hosts
+    netns = group.network.netns(private.name)
+    set_up = "echo 2 >/proc/sys/net/ipv6/conf/eth0/use_tempaddr"
+    run(*group.network.enter(private.name), "sh", "-c", set_up)
+    # As a router would: the kernel adds a temporary address of the same net.
+    run(
+        "ip",
+        "-n",
+        netns,
+        "addr",
+        "del",
+        f"{group.network.address6(private.name)}/64",
+        "dev",
+        "eth0",
+    )
+    lasting = ("fd77::1/64", "dev", "eth0", "mngtmpaddr", "nodad")
+    run("ip", "-n", netns, "addr", "add", *lasting)
+
+    def temporary_is_usable() -> bool:
+        shown = run(
+            "ip", "-n", netns, "-6", "addr", "show", "dev", "eth0", "temporary", "-tentative"
+        )
+        return "fd77:" in shown
+
+    wait_until(temporary_is_usable, 10, "the kernel has made a temporary address")
+    group.start()
+    group.wait_one_leader(within=FIRST)
+    assert addresses(other) == ["[fd77::1]:9001"]
 
 
 def test_only_lasting_addresses_are_told(build: Callable[..., Group]) -> None:

@@ -57,12 +57,16 @@ def told_by(address: Address, teller: Address) -> Address:
 def worth_telling(addresses: Iterable[Address], listener: Address) -> Address | None:
     """Return the first of ``addresses`` that whoever is at ``listener`` can use; None if none is.
 
-    A link-local one is told on its own link only.
+    Rather one of the listener's own family: it may not have the other. A link-local one is told on
+    its own link only.
     """
-    for address in addresses:
-        if not is_link_local(address[0]) or _zone(address[0]) == _zone(listener[0]):
-            return address
-    return None
+    usable = [
+        address
+        for address in addresses
+        if not is_link_local(address[0]) or _zone(address[0]) == _zone(listener[0])
+    ]
+    is_six = ":" in listener[0]
+    return next((a for a in usable if (":" in a[0]) is is_six), usable[0] if usable else None)
 
 
 def _zone(host: str) -> str:

@@ -218,7 +218,7 @@ class Membership:
                         ack=True,
                         echo=hello.nonce,
                         ask=ask_back,
-                        gossip=verified,
+                        listener=source if verified else None,
                     ),
                     header.sender.id,
                     source,
@@ -227,7 +227,7 @@ class Membership:
         elif joined:
             out.append(
                 Send(
-                    self._hello(now, header.sender, ack=True, ask=False, gossip=True),
+                    self._hello(now, header.sender, ack=True, ask=False, listener=source),
                     header.sender.id,
                     source,
                 )
@@ -323,8 +323,9 @@ class Membership:
         ack: bool = False,
         ask: bool = True,
         echo: int = NO_NONCE,
-        gossip: bool = False,
+        listener: Address | None = None,
     ) -> Hello:
+        """``listener``: where it goes to, if it tells of the members."""
         seen = 0
         if to is not None and (peer := self.peers.get(to.id)):
             seen = peer.owner.incarnation if peer.owner.incarnation > to.incarnation else 0
@@ -339,16 +340,15 @@ class Membership:
             voters_digest=self._voters,
             timing_digest=self._timing,
             witness=node.witness,
-            members=self._gossip(now, to) if gossip else (),
+            members=self._gossip(now, to, listener) if listener else (),
         )
 
-    def _gossip(self, now: Instant, to: Owner | None) -> tuple[tuple[NodeId, Address], ...]:
+    def _gossip(
+        self, now: Instant, to: Owner | None, listener: Address
+    ) -> tuple[tuple[NodeId, Address], ...]:
         others = [p for p in self.members(now) if to is None or p.owner.id != to.id]
         others.sort(key=lambda p: (-p.heard_at, p.owner.id))
-        listener = self.peers.get(to.id) if to is not None else None
-        if listener is None:
-            return tuple((p.owner.id, p.address) for p in others[:GOSSIP_LIMIT])
-        told = ((p.owner.id, worth_telling(p.addresses, listener.address)) for p in others)
+        told = ((p.owner.id, worth_telling(p.addresses, listener)) for p in others)
         return tuple((id, address) for id, address in told if address is not None)[:GOSSIP_LIMIT]
 
     # -- departures

@@ -268,7 +268,12 @@ def _sockets(interfaces: list[Interface]) -> list[str | int]:
         if before is None or is_link_local(interface.address) > is_link_local(before.address):
             chosen[key] = interface
     count = Counter(interface.plain for interface in chosen.values())
-    return [i.plain if count[i.plain] == 1 else i.index for i in chosen.values()]
+    # The numbers mean IPv6 only; an IPv4 address that two interfaces share is one socket.
+    return list(
+        dict.fromkeys(
+            i.index if i.is_six and count[i.plain] > 1 else i.plain for i in chosen.values()
+        )
+    )
 
 
 class _LogReader(logging.Handler):

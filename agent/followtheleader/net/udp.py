@@ -31,6 +31,8 @@ _MOST_DRAINED = 512
 _RECEIVE_BUFFER = 1 << 20
 # Not in Python's socket module before 3.12: <linux/in.h>, struct in_pktinfo.
 _IP_PKTINFO = 8
+# Not in it at all: <linux/in6.h> (RFC 5014).
+_IPV6_ADDR_PREFERENCES, _PREFER_SRC_PUBLIC = 72, 0x2
 _PKTINFO = struct.Struct("=i4s4s")
 _PKTINFO6 = struct.Struct("=16si")
 _INDEX = struct.Struct("=i")
@@ -314,11 +316,20 @@ def _bind_one(family: socket.AddressFamily, host: str, port: int) -> socket.sock
         else:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+            _prefer_lasting(bound)
             bound.bind(six_address(host, port))
     except OSError as error:
         bound.close()
         raise _cannot_bind(host, port, error) from None
     return bound
+
+
+def _prefer_lasting(six: socket.socket) -> None:
+    """Speak from the address that others may remember, not from one made for a day of privacy."""
+    try:
+        six.setsockopt(socket.IPPROTO_IPV6, _IPV6_ADDR_PREFERENCES, _PREFER_SRC_PUBLIC)
+    except OSError:
+        pass  # then they hear from another address now and then
 
 
 def _cannot_bind(host: str, port: int, error: OSError) -> AddressError:
