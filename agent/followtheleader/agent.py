@@ -24,11 +24,12 @@ from typing import NoReturn
 from followtheleader import chronicle, report
 from followtheleader.answers import Answers
 from followtheleader.config import load
+from followtheleader.config.durations import MINUTE
 from followtheleader.config.reload import Changes
 from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
-from followtheleader.core.types import NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
+from followtheleader.core.types import NANOSECONDS, Address, Instant, LeaderInfo, Role
 from followtheleader.driver import Driver
 from followtheleader.errors import ConfigError, InvariantBroken
 from followtheleader.guardian.link import GuardianLink
@@ -54,7 +55,6 @@ EXIT_DEFECT = 70
 STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
-MINUTE: Span = 60 * NANOSECONDS
 
 
 def run(settings: Settings, directories: Directories) -> int:

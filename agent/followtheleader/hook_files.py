@@ -3,8 +3,8 @@
 For ``/etc/ftl/svc.yaml`` and the event ``leader``: ``/etc/ftl/svc/on_leader.sh`` if it exists, then
 the executable files of ``/etc/ftl/svc/on_leader.d`` in the order of their names.
 
-Promise: it looks and changes nothing, and needs nothing but ``os``: the guardian, which runs the
-hooks, and ``check``, which foresees what will happen, rely on the same answers.
+Promise: it looks and changes nothing, and needs only the standard library: the guardian, which runs
+the hooks, and ``check``, which foresees what will happen, rely on the same answers.
 """
 
 from __future__ import annotations

@@ -4,6 +4,9 @@ Promise: it is there while the agent runs. What somebody removes, changes or mou
 within `LOOK_SECONDS` and put back, the whole runtime directory included, and the log names it. What
 cannot be put back is a trouble with its path and its cure. Where the state files cannot be removed,
 because the directory is not writable any more, they are written over.
+
+The instance's locks come first. If they were removed and another agent has taken them, the files
+are that one's: nothing is written, and whoever leads here steps down.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from followtheleader.core.types import NANOSECONDS, Role, Span
+from followtheleader.config.durations import MINUTE
+from followtheleader.core.types import Role
 from followtheleader.errors import InstanceRunning, StateError
 from followtheleader.guardian.files import unlink_state_files
 from followtheleader.host import directories
@@ -23,7 +27,6 @@ from followtheleader.report import Facts
 
 LOOK_SECONDS = 10.0
 """One stat for each file and socket: with the wake-up 0.08 ms, 0.03 s of CPU an hour."""
-MINUTE: Span = 60 * NANOSECONDS
 
 Trouble = Callable[[str, str], None]
 Relief = Callable[[str], None]
@@ -33,7 +36,8 @@ class Presence:
     """The files and sockets of one agent.
 
     ``state()`` is the role now and what ``state.json`` says beside it; ``on_trouble(kind, text)``
-    and ``on_relief(kind)`` hear of ``state-files``, ``role-file`` and ``local-sockets``.
+    and ``on_relief(kind)`` hear of ``instance-lock``, ``state-files``, ``role-file`` and
+    ``local-sockets``.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class Presence:
         self._on_relief = on_relief
         self._files = StateFiles(runtime_dir, role_file)
         self._servers: list[LocalServer] = []
+        self._ours = True
         self.withdraw()
 
     async def serve(self, answer: Handler, control: Handler) -> None:
@@ -67,6 +72,9 @@ class Presence:
 
     def publish(self) -> bool:
         """Write the state files; return whether they say the truth."""
+        self._ours = self._keep_locks()
+        if not self._ours:
+            return False
         try:
             self._write()
             refused = self._files.link()
@@ -87,7 +95,7 @@ class Presence:
         lost += self._lock.missing()
         if not lost:
             return False, True
-        # The directory first: everything else is in it.
+        # The locks and the directory first: everything else is in it.
         published = self.publish()
         if self._restore_sockets() and published:
             text = f"{', '.join(lost)}: removed or changed by somebody; put back"
@@ -96,6 +104,8 @@ class Presence:
 
     def withdraw(self) -> None:
         """Nothing is known of the role any more."""
+        if not self._ours:
+            return
         for fault in self._disown():
             self._journal.error("state-files", fault)
 
@@ -118,22 +128,38 @@ class Presence:
 
     def _write(self) -> None:
         """Raise `StateError`."""
-        if not os.path.isdir(self._runtime_dir):
-            directories.make_runtime(self._runtime_dir)
         role, facts = self._state()
         self._files.publish(role.value, facts)
         now, facts = self._state()
         if now is not role:  # stopped in between for longer than the lease
             self._files.publish(now.value, facts)
 
-    def _restore_sockets(self) -> bool:
+    def _keep_locks(self) -> bool:
+        """Whether the directories are ours; locks that somebody has removed are taken again."""
         try:
+            if not os.path.isdir(self._runtime_dir):
+                directories.make_runtime(self._runtime_dir)
             self._lock.take_again()
-            for server in self._servers:
-                if not server.is_there():
-                    server.restore()
-        except (StateError, InstanceRunning) as error:
-            self._on_trouble("local-sockets", str(error))
+        except InstanceRunning as error:
+            self._on_trouble("instance-lock", str(error))
             return False
-        self._on_relief("local-sockets")
+        except StateError as error:
+            # Nobody else can make it either: the role is still worth telling.
+            self._on_trouble("instance-lock", str(error))
+        else:
+            self._on_relief("instance-lock")
         return True
+
+    def _restore_sockets(self) -> bool:
+        faults = []
+        for server in self._servers:
+            try:
+                if self._ours and not server.is_there():
+                    server.restore()
+            except StateError as error:
+                faults.append(str(error))
+        if faults:
+            self._on_trouble("local-sockets", "; ".join(faults))
+        else:
+            self._on_relief("local-sockets")
+        return not faults

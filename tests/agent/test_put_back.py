@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -86,6 +87,39 @@ def test_a_directory_that_cannot_be_made_again(stand: Stand) -> None:
     a.wait_role("follower")
     stand.wait(lambda: a.status() and not a.problems, "all is well")
     assert stand.begun(a) == ["leader", "follower"]
+
+
+def test_locks_that_another_agent_has_taken(stand: Stand) -> None:
+    a, b = stand.group("ab")
+    start_leader(a)
+    b.start()
+    stand.wait(lambda: b.status().get("leader"), "b follows")
+    other = stand.folder / "other-lock"
+    with other.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write("4711\n")
+        file.flush()
+        other.rename(a.runtime / "lock")
+        (a.runtime / "role").unlink()
+        b.wait_role("leader")
+        held = f"{a.runtime}/lock: held by the agent with pid 4711; stop that one first"
+        stand.wait(lambda: held in a.problems, "why is told")
+        holds_for(lambda: not (a.runtime / "role").exists(), 0.5, "the files are that agent's")
+    a.wait_role("follower")
+    stand.wait(lambda: not a.problems, "all is well")
+    assert stand.begun(a) == ["leader", "follower"]
+
+
+def test_a_lock_that_cannot_be_made_hides_no_role(stand: Stand) -> None:
+    node = start_leader(stand.node())
+    (node.state / "lock").unlink()
+    (node.state / "lock").mkdir()
+    (node.runtime / "role").unlink()
+    (node.runtime / "status.sock").unlink()
+    stand.wait(lambda: node.status().get("role") == node.role == "leader", "all else is back")
+    stand.wait(lambda: f"{node.state}/lock: " in node.problems, "and the lock is told")
+    (node.state / "lock").rmdir()
+    stand.wait(lambda: not node.problems, "all is well")
 
 
 def test_a_directory_that_cannot_be_written_any_more(stand: Stand) -> None:

@@ -6,12 +6,13 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from cli.command import COMMAND, clean_environment
-from followtheleader.cli.demo import gap_table
+from followtheleader.cli.demo import BUSY, gap_table
 from followtheleader.cli.demo_group import Group
 from followtheleader.cli.demo_log import Log, Record, broken_promises
 from followtheleader.cli.demo_story import ALLOWANCE, Gap
@@ -32,6 +33,19 @@ def start(place: str) -> subprocess.Popen[str]:
     )
 
 
+def attempts(place: str) -> Iterator[subprocess.Popen[str]]:
+    """Demos, until one was not hindered by what else this machine does: it says so itself.
+
+    That is excused twice; a job out of its tenure never is.
+    """
+    for _ in range(2):
+        demo = start(place)
+        yield demo
+        if demo.returncode != 1:
+            return
+    yield start(place)
+
+
 def processes_of(place: str) -> list[str]:
     """The commands that name ``place``."""
     found = []
@@ -46,8 +60,9 @@ def processes_of(place: str) -> list[str]:
 
 
 def test_the_whole_demo(place: str) -> None:
-    demo = start(place)
-    told, _ = demo.communicate(timeout=50)
+    for demo in attempts(place):
+        told, _ = demo.communicate(timeout=50)
+        assert demo.returncode == 0 or BUSY in told, told
     assert demo.returncode == 0, told
     lines = [line.strip() for line in told.splitlines()]
     assert [act for act in ACTS if any(line.startswith(act) for line in lines)] == ACTS
@@ -59,13 +74,16 @@ def test_the_whole_demo(place: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_interrupted_demo_leaves_nothing_behind(number: signal.Signals, place: str) -> None:
-    demo = start(place)
-    assert demo.stdout is not None
-    for line in demo.stdout:
-        if "freeze" in line:  # with one agent dead and another frozen, all is in disorder
-            break
-    demo.send_signal(number)
-    told, _ = demo.communicate(timeout=30)
+    for demo in attempts(place):
+        assert demo.stdout is not None
+        told = ""
+        for line in demo.stdout:
+            told += line
+            if "freeze" in line:  # with one agent dead and another frozen, all is in disorder
+                demo.send_signal(number)
+                break
+        told += demo.communicate(timeout=30)[0]
+        assert demo.returncode == 128 + number or BUSY in told, told
     assert demo.returncode == 128 + number, told
     assert "interrupted: all agents are stopped" in told
     assert processes_of(place) == []
@@ -148,7 +166,8 @@ def test_promises_that_are_kept(text: str) -> None:
 )
 def test_promises_that_are_broken(text: str, says: str) -> None:
     (broken,) = broken_promises(story(text))
-    assert broken.startswith(says)
+    assert broken.text.startswith(says)
+    assert broken.excusable == (says.startswith("on_leader of b"))
 
 
 def test_a_gap_beyond_its_promise_is_not_held() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -180,6 +181,21 @@ def test_an_exception_in_a_handler_is_an_error_event_and_the_election_goes_on() 
         wait_until(lambda: bool(seen))
         assert isinstance(seen[0].error, ZeroDivisionError)
         wait_until(lambda: elector.is_leader)
+
+
+def test_a_handler_that_exits_ends_neither_its_thread_nor_the_election() -> None:
+    """Else nobody would ever settle, and the node could not hand over."""
+    said: list[object] = []
+    member = Elector("svc", host="127.0.0.1", mdns=False)
+    member.on("leader", lambda _: sys.exit("enough"))
+    member.on("leader", lambda _: said.append("next"))
+    member.on("follower", lambda _: said.append("follower"))
+    member.on("error", lambda event: said.append(repr(event.error)))
+    member.start()
+    wait_until(lambda: len(said) == 2)
+    assert member.is_leader
+    assert member.stop(timeout=PATIENCE)
+    assert said == ["next", """RuntimeError("SystemExit('enough')")""", "follower"]
 
 
 def test_options_of_the_seed() -> None:

@@ -14,7 +14,7 @@ from types import FrameType
 from followtheleader import cli
 from followtheleader.cli import options, terminal
 from followtheleader.cli.demo_group import Group, loopback_works
-from followtheleader.cli.demo_story import ALLOWANCE, Failed, Gap, Story
+from followtheleader.cli.demo_story import ALLOWANCE, Failed, Gap, Story, TooLate
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.core.types import Span
 
@@ -37,6 +37,8 @@ EXPLANATION = f"""\
   election: the part that the promise is about: since all agents were up (launch), since
   on_follower (killed, stopped), since the freeze. What hooks take to start, and a busy machine,
   may add {format_duration(ALLOWANCE)} before a promise is broken."""
+
+BUSY = "Is this machine busy? Try again when it has time."
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -71,7 +73,8 @@ def _demo() -> int:
             group.prepare()
             story.tell()
         except Failed as failed:
-            failure = f"{failed}\n{group.last_words()}".strip()
+            busy = f" {BUSY}" if isinstance(failed, TooLate) else ""
+            failure = f"{failed}{busy}\n{group.last_words()}".strip()
         finally:
             # From here on it is quickly over; a second ^C must not leave half of it.
             for number in _SIGNALS:
@@ -80,7 +83,7 @@ def _demo() -> int:
         print(f"\n{gap_table(story.gaps, paint)}")
     late = [gap.what for gap in story.gaps if not gap.held]
     failures = [failure] if failure else []
-    failures += [f"{what}: took longer than promised; is this machine busy?" for what in late]
+    failures += [f"{what}: took longer than promised. {BUSY}" for what in late]
     failures += group.left_behind
     if failures:
         print(f"\n{paint('red', 'failed')}: " + "\n        ".join(failures))

@@ -1,7 +1,7 @@
 """The four acts of the demo: an election, a crash, a freeze, a stop.
 
 Each act sends one signal, waits for what was promised, and measures. Whatever does not come within
-`PATIENCE`, or comes otherwise, raises `Failed`.
+`PATIENCE` raises `TooLate`; what comes otherwise than promised raises `Failed`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ AFTERMATH: Span = 300 * MS
 
 class Failed(Exception):
     """A step did not end as promised; ``str()`` says which and how."""
+
+
+class TooLate(Failed):
+    """It took too long, or two led for a moment: a machine without time does that."""
 
 
 class Gap(NamedTuple):
@@ -189,9 +193,9 @@ class Story:
             self._listen()
         again = first(self._group.log.records[mark:], lambda r: r.what == "on_leader")
         if again is not None:
-            raise Failed(f"{again.node} took over from {leader.name}, which was well")
+            raise TooLate(f"{again.node} took over from {leader.name}, which was well")
         if not self._agree(leader):
-            raise Failed(f"the agents did not stay with {leader.name}: {self._opinions()}")
+            raise TooLate(f"the agents did not stay with {leader.name}: {self._opinions()}")
 
     def _agree(self, leader: DemoAgent) -> bool:
         return all(
@@ -217,7 +221,8 @@ class Story:
             if value:
                 return value
             if boottime() >= until:
-                raise Failed(f"not within {format_duration(PATIENCE)}: {what}: {self._opinions()}")
+                limit = format_duration(PATIENCE)
+                raise TooLate(f"not within {limit}: {what}: {self._opinions()}")
 
     def _listen(self) -> None:
         """Hear what hooks and jobs say, show it, and hold it against the promises."""
@@ -225,7 +230,7 @@ class Story:
         for record in new:
             self._show(record)
         if new and (broken := broken_promises(self._group.log.records)):
-            raise Failed(broken[0])
+            raise (TooLate if broken[0].excusable else Failed)(broken[0].text)
         for agent in self._group.agents.values():
             if agent not in self._silent and agent.has_ended:
                 raise Failed(f"{agent.name} ended by itself, exit status {agent.exit_status}")

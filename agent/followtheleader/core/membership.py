@@ -146,10 +146,6 @@ class Membership:
             and now - peer.heard_at <= ALIVE_FOR
         ]
 
-    def get(self, node: NodeId) -> Peer | None:
-        """Return the peer of that id."""
-        return self.peers.get(node)
-
     # -- datagrams
 
     def speaker(

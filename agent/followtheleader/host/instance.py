@@ -44,11 +44,19 @@ class InstanceLock:
         return [path for path, fd in self._fds.items() if not _leads_to(path, fd)]
 
     def take_again(self) -> None:
-        """Make them again and take them. Raise `InstanceRunning` or `StateError`."""
+        """Make them again and take as many as can be. Raise `InstanceRunning` if another agent has
+        one of them, else `StateError` for the first that cannot be made."""
+        fault: StateError | None = None
         for path in self.missing():
-            fresh = _take(path)
+            try:
+                fresh = _take(path)
+            except StateError as error:
+                fault = fault or error
+                continue
             os.close(self._fds[path])
             self._fds[path] = fresh
+        if fault is not None:
+            raise fault
 
 
 def _leads_to(path: str, fd: int) -> bool:

@@ -26,13 +26,13 @@ from followtheleader.net.mdns import (
     service_mark,
 )
 
-# A member that was cut off when we announced ourselves hears of us this long after the healing.
 ANNOUNCE_SECONDS = 60.0
-"""How often we are announced again by whoever follows nobody: two parts of a network that has
-healed may never have heard of each other, and one of each part is enough for them to meet."""
+"""How often whoever does not follow announces itself again: two parts of a network that has healed
+may never have heard of each other, and one of each part is enough for them to meet."""
 SELDOM_SECONDS = 600.0
 """The same for a follower: everybody hears every announcement, so it must not be everybody's."""
 _LEAST_SECONDS = 2.0
+"""Between two announcements; one that is due earlier waits."""
 CLOSE_SECONDS = 1.0
 _START_SECONDS = 5.0
 _RESOLVE_MS = 3000
@@ -66,6 +66,7 @@ class Session:
         self._pending: set[str] = set()
         self._unresolved: set[str] = set()
         self._announced = 0.0
+        self._owed = False
         self._resolvers: list[asyncio.Task[None]] = []
         self._member = self._member_info()
         self._leader: ServiceInfo | None = None
@@ -124,10 +125,13 @@ class Session:
             elif not leading and self._leader is not None:
                 gone, self._leader = self._leader, None
                 await (await self._zeroconf.async_unregister_service(gone))
-            elif woken and silent >= _LEAST_SECONDS:
+            elif (woken or self._owed) and silent < _LEAST_SECONDS:
+                self._owed = True
+            elif woken or self._owed:
                 self._announced = asyncio.get_running_loop().time()
+                self._owed = False
                 await (await self._zeroconf.async_update_service(self._member))
-            elif not woken and (not following or silent >= SELDOM_SECONDS):
+            elif not following or silent >= SELDOM_SECONDS:
                 self._announced = asyncio.get_running_loop().time()
                 zeroconf = self._zeroconf.zeroconf
                 zeroconf.async_send(zeroconf.generate_service_broadcast(self._member, None))
@@ -141,7 +145,7 @@ class Session:
             self._enqueue(name)
         self._unresolved.clear()
         try:
-            async with asyncio.timeout(ANNOUNCE_SECONDS):
+            async with asyncio.timeout(_LEAST_SECONDS if self._owed else ANNOUNCE_SECONDS):
                 await wake.wait()
         except TimeoutError:
             return False
