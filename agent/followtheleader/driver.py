@@ -19,12 +19,13 @@ from typing import assert_never
 
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
+from followtheleader.core.addresses import show
 from followtheleader.core.election import Election
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
 from followtheleader.errors import StateError
-from followtheleader.host.clock import boot_mark, boottime, wall_ms
+from followtheleader.host.clock import boot_mark, boottime, wall_ms, wall_us
 from followtheleader.host.floors import Floors, next_incarnation
 from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PING, PONG, PongBudget
@@ -103,7 +104,7 @@ class Driver:
     def _begin_life(self, memory: Memory, above: int = 0, *, owes: bool = False) -> None:
         floors = self._floors
         stored = floors.value.incarnation if floors and floors.value else 0
-        incarnation = next_incarnation(max(stored, above), wall_ms())
+        incarnation = next_incarnation(max(stored, above), wall_us())
         if floors is not None:
             # Stored before it is used: no two lives may ever share a number.
             floors.store(incarnation=incarnation, clean_until=0)
@@ -179,7 +180,7 @@ class Driver:
             case ev.StopRequested():
                 self._stopping = True
             case ev.LinkChanged():
-                self._link = event
+                self._link = ev.LinkChanged(event.up)
             case ev.StepDownRequested():
                 self._sit_out_until = max(self._sit_out_until, boottime() + event.sit_out)
             case ev.AddressFound(configured=True):
@@ -389,10 +390,10 @@ class Driver:
         if self._doubled_since is None:
             self._doubled_since = now
         if now - self._doubled_since > DOUBLED_FOR:
-            here = f"{self.endpoint.host}:{self.endpoint.port}"
+            here = show((self.endpoint.host, self.endpoint.port))
             self._observer.on_trouble(
                 "identity",
-                f"another node with this node's identity speaks from {source[0]}:{source[1]} "
+                f"another node with this node's identity speaks from {show(source)} "
                 f"(this one listens on {here}): two machines with one machine-id and one name? "
                 "Give one of them another `node`, or a fresh /etc/machine-id",
             )

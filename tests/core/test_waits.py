@@ -98,6 +98,21 @@ def test_a_carrier_that_is_back_means_greeting_at_once() -> None:
 
 
 @EITHER_KIND
+def test_who_has_other_addresses_greets_and_goes_on(quorum: bool) -> None:
+    """The others speak to where they heard us last. Without a carrier there is nobody to greet."""
+    table = three(quorum=quorum)
+    table.until_leads("a")
+    table.run_for(1000)
+    for name, times in (("b", 1), ("a", 1), ("b", 0)):
+        if not times:
+            table.carrier(name, up=False)
+        before = len(table.said(name, Hello))
+        table.carrier(name, up=times > 0, moved=True)
+        assert len(table.said(name, Hello)) == before + 2 * times
+    assert table.leaders() == ["a"]
+
+
+@EITHER_KIND
 def test_a_carrier_that_is_back_finds_the_leader(quorum: bool) -> None:
     """b leads meanwhile. a hears it while it listens, and follows; b is left in peace."""
     table = three(quorum=quorum, priorities={"c": 0})

@@ -101,9 +101,13 @@ class HandoverRequested:
 
 @value
 class LinkChanged:
-    """Whether any election interface has a carrier (``up``). Without one a node does not lead."""
+    """Whether any election interface has a carrier (``up``). Without one a node does not lead.
+
+    ``moved``: our addresses are others than before, and the members speak to those.
+    """
 
     up: bool
+    moved: bool = False
 
 
 @value

@@ -218,8 +218,9 @@ class Proposer:
             claim.repeat_at = now + max(c.node.timing.claim_wait // 2, 1)
             if self.lease is None:
                 members = c.membership.members(now)
-                silent = [p for p in members if p.owner.id not in claim.promised]
-                c.out.broadcast(Prepare(claim.term, self.predecessor), silent)
+                for peer in members:
+                    if peer.owner.id not in claim.promised:
+                        c.out.send_everywhere(Prepare(claim.term, self.predecessor), peer)
 
     def on_promise(self, peer: Peer, promise: Promise) -> None:
         """Count a promise."""
@@ -359,13 +360,16 @@ class Proposer:
         )
 
     def _resend(self) -> None:
-        """Once more to those who have not acknowledged: one lost datagram is never a miss."""
+        """Once more to those who have not acknowledged: one lost datagram is never a miss.
+
+        And by every path: a member that has one left is not lost when the one used is cut.
+        """
         self._resend_at = None
         lease, now = self.held, self._c.out.now
         for peer in self._c.membership.members(now):
             silent = lease.acked_seq.get(peer.owner.id, 0) < lease.seq
             if silent and now - peer.heard_at <= RESEND_TO_THOSE_HEARD_WITHIN:
-                self._c.out.send(self.heartbeat(), peer)
+                self._c.out.send_everywhere(self.heartbeat(), peer)
 
     def on_ack(self, peer: Peer, ack: Ack) -> None:
         """Count an acknowledgement of the current term."""
