@@ -32,6 +32,7 @@ from followtheleader.net.seed import PING, PONG, PongBudget
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
 from followtheleader.remembering import Remembering
+from followtheleader.unsent import Unsent
 from followtheleader.wire import Codec, Fault, Rejected, Sender
 
 MOST_EVENTS_AT_ONCE = 10_000
@@ -67,6 +68,7 @@ class Driver:
         self._floors = self._load_floors()
         self.endpoint = Endpoint.bind(profile.host, profile.port, self._remembering.last.port)
         self._lookout = Lookout(profile, self.endpoint, observer, self.post)
+        self._unsent = Unsent(self.endpoint, self.counters, observer)
         self._begin_life(self._memory(), owes=job_running)
 
     # -- one life
@@ -147,6 +149,7 @@ class Driver:
         self._cancel_timer()
         await self._remembering.close()
         await self._lookout.close()
+        self._unsent.close()
         self.endpoint.close()
 
     # -- questions
@@ -259,7 +262,7 @@ class Driver:
         if not self.endpoint.send(
             self._sender.datagram(order.message, order.receiver), order.address
         ):
-            self.counters["send-failed"] += 1
+            self._unsent.failed()
 
     def _persist(self, order: do.Persist) -> bool:
         if self._floors is None:
