@@ -482,9 +482,14 @@ class Proposer:
         if c.acceptor.lock(c.out.now) is None:
             c.agenda.elect_after(0)
 
-    def keep_will(self) -> None:
-        """See to it that the guardian could speak for us now, and no longer than it must."""
+    def keep_will(self, *, only_acked: bool) -> None:
+        """See to it that the guardian could speak for us now, and no longer than it must.
+
+        ``only_acked``: nothing but an ACK has come. What that may change waits for the next
+        heartbeat: each member sends one a beat, and a will looks at all members.
+        """
         if self.leading:
-            self._will.write(self.held)
+            if not (only_acked and self._will.is_of(self.held.term)):
+                self._will.write(self.held)
         elif self._will.deposited is not None and self.lapsed is None:
             self._will.withdraw()
