@@ -31,6 +31,9 @@ HOME = Path("/var/lib")  # root-owned all the way up: the guardian may insist on
 MACHINE_ID = Path("/etc/machine-id")
 PACKAGES = {"ip": "iproute2", "nft": "nftables", "gcc": "gcc libc6-dev", "nsenter": "util-linux"}
 
+# The kernel drops routes with the last address, and when the interface goes down.
+MULTICAST = "route replace 224.0.0.0/4 dev eth0\n"
+
 # Each host has its own name and machine identity, and a /sys that shows its own interfaces.
 ENTER = (
     'mount -t sysfs sysfs /sys && mount --bind "$2" /etc/machine-id'
@@ -64,7 +67,7 @@ class Network:
     """One switch and its hosts, ``with Network(["h1", "h2"]) as network:``.
 
     ``directory`` is private to this network and root-owned; host N has the address 10.77.0.N on
-    its interface ``eth0``.
+    its interface ``eth0``. There may be more LANs, each a switch of its own: see `plug`, `move`.
     """
 
     def __init__(self, hosts: Sequence[str]) -> None:
@@ -73,6 +76,8 @@ class Network:
         self._switch = f"{self.prefix}switch"
         self._blocked: set[tuple[str, str]] = set()
         self._lossy: dict[tuple[str, str], int] = {}
+        self._by_hand = False
+        self._lans = {0}
 
     def __enter__(self) -> Network:
         sweep()
@@ -97,16 +102,25 @@ class Network:
     def netns(self, host: str) -> str:
         return f"{self.prefix}{host}"
 
-    def address(self, host: str) -> str:
-        return f"10.77.0.{self.hosts.index(host) + 1}"
+    def address(self, host: str, lan: int = 0) -> str:
+        """The address that a host is given on a LAN, until it is renumbered."""
+        return f"10.77.{lan}.{self.hosts.index(host) + 1}"
+
+    @property
+    def switch(self) -> str:
+        """The network namespace of the switch; its ports are called like the hosts."""
+        return self._switch
+
+    def machine_id(self, host: str) -> Path:
+        """The file that is the host's /etc/machine-id."""
+        return self.directory / f"{host}.machine-id"
 
     def enter(self, host: str) -> list[str]:
         """The words before a command that make it run *as* that host; every step is an exec."""
         net = f"--net={NETNS / self.netns(host)}"
-        machine_id = self.directory / f"{host}.machine-id"
         return [
             *("nsenter", net, "unshare", "--mount", "--uts"),
-            *("sh", "-c", ENTER, "sh", host, str(machine_id)),
+            *("sh", "-c", ENTER, "sh", host, str(self.machine_id(host))),
         ]
 
     def pids(self, host: str) -> list[int]:
@@ -150,6 +164,11 @@ class Network:
         self._lossy = dict.fromkeys(itertools.permutations(self.hosts, 2), percent)
         self._apply()
 
+    def forward_by_hand(self, by_hand: bool) -> None:
+        """The switch itself forwards nothing: a program at its ports does (`lab.forwarder`)."""
+        self._by_hand = by_hand
+        self._apply()
+
     def heal(self) -> None:
         """Every cut and every loss ends at once (carriers are left as they are)."""
         self._blocked.clear()
@@ -159,6 +178,8 @@ class Network:
     def _apply(self) -> None:
         pairs = ", ".join(f'"{a}" . "{b}"' for a, b in sorted(self._blocked))
         rules = [f"iifname . oifname {{ {pairs} }} drop"] if pairs else []
+        if self._by_hand:
+            rules = ["drop"]
         for (a, b), percent in self._lossy.items():
             rules.append(f'iifname "{a}" oifname "{b}" numgen random mod 100 < {percent} drop')
         script = (
@@ -169,6 +190,43 @@ class Network:
         )
         run("nsenter", f"--net={NETNS / self._switch}", "nft", "-f", "-", stdin=script)
 
+    # -- the hosts' own ends
+
+    def set_link(self, host: str, up: bool) -> None:
+        """The host's administrator takes its interface down, or up again."""
+        self._on_host(host, f"link set eth0 {'up' if up else 'down'}\n" + up * MULTICAST)
+
+    def renumber(self, host: str, address: str) -> None:
+        """The host's only address becomes another one, as from a new DHCP lease."""
+        self._on_host(host, f"addr flush dev eth0\naddr add {address}/24 dev eth0\n{MULTICAST}")
+
+    def plug(self, host: str, lan: int) -> None:
+        """Give a running host one more interface, ``ethLAN``, on another LAN (1, 2 …)."""
+        self._make_lan(lan)
+        port = f"{host}.{lan}"
+        cable = (
+            f"link add {port} type veth peer name eth{lan} netns {self.netns(host)}\n"
+            f"link set {port} master br{lan}\nlink set {port} up\n"
+        )
+        run("ip", "-n", self._switch, "-batch", "-", stdin=cable)
+        address = f"addr add {self.address(host, lan)}/24 dev eth{lan}\n"
+        self._on_host(host, f"{address}link set eth{lan} up\n")
+
+    def move(self, host: str, lan: int) -> None:
+        """Put the host's only cable into another LAN; its address becomes one of that LAN."""
+        self._make_lan(lan)
+        run("ip", "-n", self._switch, "link", "set", host, "master", f"br{lan}")
+        self.renumber(host, self.address(host, lan))
+
+    def _on_host(self, host: str, script: str) -> None:
+        run("ip", "-n", self.netns(host), "-batch", "-", stdin=script)
+
+    def _make_lan(self, lan: int) -> None:
+        if lan not in self._lans:
+            self._lans.add(lan)
+            bridge = f"link add br{lan} type bridge mcast_snooping 0\nlink set br{lan} up\n"
+            run("ip", "-n", self._switch, "-batch", "-", stdin=bridge)
+
     # -- building and removing
 
     def _build(self) -> None:
@@ -176,11 +234,10 @@ class Network:
         bridge = "link set lo up\nlink add br0 type bridge mcast_snooping 0\nlink set br0 up\n"
         run("ip", "-n", self._switch, "-batch", "-", stdin=bridge)
         for host in self.hosts:
-            self._plug(host)
-            machine_id = self.directory / f"{host}.machine-id"
-            machine_id.write_text(f"{os.urandom(16).hex()}\n")
+            self._build_host(host)
+            self.machine_id(host).write_text(f"{os.urandom(16).hex()}\n")
 
-    def _plug(self, host: str) -> None:
+    def _build_host(self, host: str) -> None:
         netns = self.netns(host)
         run("ip", "netns", "add", netns)
         cable = (
@@ -188,11 +245,8 @@ class Network:
             f"link set {host} master br0\nlink set {host} up\n"
         )
         run("ip", "-n", self._switch, "-batch", "-", stdin=cable)
-        port = (
-            f"link set lo up\naddr add {self.address(host)}/24 dev eth0\n"
-            "link set eth0 up\nroute add 224.0.0.0/4 dev eth0\n"
-        )
-        run("ip", "-n", netns, "-batch", "-", stdin=port)
+        port = f"link set lo up\naddr add {self.address(host)}/24 dev eth0\nlink set eth0 up\n"
+        self._on_host(host, port + MULTICAST)
 
     def _remove(self) -> None:
         try:

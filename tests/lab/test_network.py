@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.forwarder import Manner, forwarding
 from lab.net import HOME, NETNS, PREFIX, Network, missing_prerequisites, run
 from lab.waiting import POLL, holds_for, wait_until
 
@@ -130,6 +131,23 @@ def test_loss_is_a_share_of_the_packets(network: Network) -> None:
             ears.sockets["h1"].sendto(b"x", (GROUP, PORT))
             arrived += len(list(drain(ears.sockets["h2"])))
     assert 500 < arrived < 900
+
+
+def test_a_forwarder_by_hand_loses_nothing_doubles_and_reorders(network: Network) -> None:
+    with Ears(network) as ears, forwarding(network, Manner(slow=0.2), seed=1):
+        for number in range(200):
+            ears.sockets["h1"].sendto(f"{number}".encode(), (GROUP, PORT))
+        heard: list[int] = []
+
+        def all_heard() -> bool:
+            heard.extend(int(words[0]) for words in drain(ears.sockets["h2"]))
+            return len(set(heard)) == 200
+
+        wait_until(all_heard, 5, "every packet arrives", lambda: f"{len(heard)} heard")
+        assert len(heard) > 210
+        assert heard != sorted(heard)
+        drained = list(drain(ears.sockets["h1"]))
+        assert not drained  # nobody hears himself
 
 
 def test_carrier_is_seen_by_the_host_alone(network: Network) -> None:

@@ -1,0 +1,103 @@
+"""Sentences that several stories need, and two groups that one fault befalls at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from lab import checker
+from lab.events import Record
+from lab.group import Group
+from lab.hosts import Host
+from lab.waiting import holds_for, wait_until
+
+
+def others(group: Group, *hosts: Host) -> list[Host]:
+    """Everybody but these."""
+    return [host for host in group.hosts if host not in hosts]
+
+
+def changes_since(group: Group, at: int) -> list[Record]:
+    """The gains and losses of leadership since then, by the role files."""
+    return [change for change in checker.changes(group.records()) if change.at > at]
+
+
+def hold_without_change(group: Group, leader: Host, seconds: float) -> None:
+    """The leader stays: no role file gains or loses the word for so long."""
+    at = group.log.note("-", "fault", "quiet")
+    holds_for(lambda: leader.role == "leader", seconds, f"{leader} leads")
+    assert changes_since(group, at) == []
+
+
+def wait_all_alive(group: Group, within: float) -> None:
+    """Wait until each host that runs shows all the others as there."""
+    names = {host.name for host in group.running}
+
+    def each_shows_all() -> bool:
+        return all(host.alive() >= names - {host.name} for host in group.running)
+
+    wait_until(each_shows_all, within, "each shows all others as there", group.describe)
+
+
+def lead(group: Group, host: Host) -> None:
+    """Let that host lead, whoever leads now."""
+    if group.wait_one_leader() is not host:
+        group.wait_all_vote()
+        assert host.ask("switchover", to=host.name) == {"done": True}
+        wait_until(lambda: host.role == "leader", group.timing.patience, f"{host} leads")
+        assert group.wait_one_leader() is host
+
+
+class Pair:
+    """An open group and a quorum group on the same hosts: what befalls a host befalls both.
+
+    Each has its own service, port, directories and log. ``build`` is the fixture of that name.
+    """
+
+    def __init__(self, build: Callable[..., Group], size: int, **settings: object) -> None:
+        self.open: Group = build(size, **settings)
+        self.quorum: Group = build(size, quorum=True, service="db", beside=self.open, **settings)
+        self.groups = (self.open, self.quorum)
+        self.network = self.open.network
+
+    def start(self) -> None:
+        """Start all; h1 leads in both, every voter votes."""
+        for group in self.groups:
+            group.start()
+        for group in self.groups:
+            lead(group, group.hosts[0])
+        self.quorum.wait_all_vote()
+
+    def on(self, number: int) -> tuple[Host, Host]:
+        """The two agents of host number 1 …"""
+        return self.open.hosts[number - 1], self.quorum.hosts[number - 1]
+
+    def hold(self, number: int, seconds: float) -> None:
+        """No role changes for so long; that host leads both."""
+        at = self.note("quiet")
+        leaders = self.on(number)
+        what = f"h{number} leads both groups"
+        holds_for(lambda: all(host.role == "leader" for host in leaders), seconds, what)
+        assert [changes_since(group, at) for group in self.groups] == [[], []]
+
+    def note(self, fault: str, host: str = "-") -> int:
+        """Write a fault into both logs; return its instant."""
+        return max([group.log.note(host, "fault", fault) for group in self.groups])
+
+    def wait_leader(self, number: int) -> None:
+        """Wait until that host leads both groups, and all others follow."""
+        for group, host in zip(self.groups, self.on(number), strict=True):
+            assert group.wait_one_leader() is host
+
+    def wait_leaders(self, among: Iterable[int] | None = None) -> tuple[Host, Host]:
+        """Wait until each group has one leader (among those hosts) whom its others follow."""
+        names = [f"h{number}" for number in among] if among is not None else None
+        one, other = (
+            group.wait_one_leader([h for h in group.running if names is None or h.name in names])
+            for group in self.groups
+        )
+        return one, other
+
+    def check(self) -> None:
+        """What must hold at any time, in both."""
+        for group in self.groups:
+            group.check()
