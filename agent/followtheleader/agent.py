@@ -247,6 +247,11 @@ class Agent:
         """Somebody came or left."""
         self._publish_soon()
 
+    def on_interfaces(self) -> None:
+        """We may be found at another address."""
+        self._diary.own_address = own_address(self._settings)
+        self._publish_soon()
+
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """A line for the log, at most once a minute for each kind of recurring ones."""
         limit = MINUTE if kind == "late" else 0

@@ -204,6 +204,7 @@ class Lookout:
         try:
             self.accept_interfaces()
             self._look_for_carrier()
+            self._observer.on_interfaces()
         except (AddressError, OSError) as error:
             self._observer.on_trouble("interfaces", str(error))
         else:
