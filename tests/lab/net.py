@@ -29,7 +29,13 @@ PREFIX = "ftl-lab-"
 NETNS = Path("/run/netns")
 HOME = Path("/var/lib")  # root-owned all the way up: the guardian may insist on that
 MACHINE_ID = Path("/etc/machine-id")
-PACKAGES = {"ip": "iproute2", "nft": "nftables", "gcc": "gcc libc6-dev", "nsenter": "util-linux"}
+PACKAGES = {
+    "ip": "iproute2",
+    "nft": "nftables",
+    "gcc": "gcc libc6-dev",
+    "nsenter": "util-linux",
+    "avahi-daemon": "avahi-daemon",
+}
 
 # The kernel drops routes with the last address, and when the interface goes down.
 MULTICAST = "route replace 224.0.0.0/4 dev eth0\n"
@@ -77,6 +83,7 @@ class Network:
         self._blocked: set[tuple[str, str]] = set()
         self._lossy: dict[tuple[str, str], int] = {}
         self._by_hand = False
+        self._multicast = True
         self._lans = {0}
 
     def __enter__(self) -> Network:
@@ -164,6 +171,11 @@ class Network:
         self._lossy = dict.fromkeys(itertools.permutations(self.hosts, 2), percent)
         self._apply()
 
+    def block_multicast(self, blocked: bool) -> None:
+        """The switch carries no multicast, as in many a cloud; `heal` leaves it so."""
+        self._multicast = not blocked
+        self._apply()
+
     def forward_by_hand(self, by_hand: bool) -> None:
         """The switch itself forwards nothing: a program at its ports does (`lab.forwarder`)."""
         self._by_hand = by_hand
@@ -178,6 +190,8 @@ class Network:
     def _apply(self) -> None:
         pairs = ", ".join(f'"{a}" . "{b}"' for a, b in sorted(self._blocked))
         rules = [f"iifname . oifname {{ {pairs} }} drop"] if pairs else []
+        if not self._multicast:
+            rules += ["ip daddr 224.0.0.0/4 drop", "ip6 daddr ff00::/8 drop"]
         if self._by_hand:
             rules = ["drop"]
         for (a, b), percent in self._lossy.items():
