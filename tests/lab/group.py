@@ -63,7 +63,7 @@ class Timing:
 class Group:
     """``size`` hosts h1, h2 … with agents of one service, not yet started.
 
-    quorum   every host is a voter
+    quorum   every host is a voter, unless ``settings`` names others
     stop_ms  `stop_timeout` (default 0 for an open group, 400 for a quorum group: the product's
              2 s would only make every story slower)
     preset   `timing`: fast or relaxed; without it the defaults are in force
@@ -96,11 +96,11 @@ class Group:
         self.hosts: list[Host] = []
         self._hook = hook
         self._settings: dict[str, Any] = {"service": service, "stop_timeout": f"{stop_ms}ms"}
-        self._settings |= settings or {}
         if preset:
             self._settings["timing"] = preset
         if quorum:
             self._settings["voters"] = names
+        self._settings |= settings or {}
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Group:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from lab import checker
 from lab.events import Record
@@ -50,12 +50,21 @@ def lead(group: Group, host: Host) -> None:
 class Pair:
     """An open group and a quorum group on the same hosts: what befalls a host befalls both.
 
-    Each has its own service, port, directories and log. ``build`` is the fixture of that name.
+    Each has its own service, port, directories and log. ``build`` is the fixture of that name;
+    ``voters`` are the names of the voters, if not all hosts.
     """
 
-    def __init__(self, build: Callable[..., Group], size: int, **settings: object) -> None:
-        self.open: Group = build(size, **settings)
-        self.quorum: Group = build(size, quorum=True, service="db", beside=self.open, **settings)
+    def __init__(
+        self, build: Callable[..., Group], size: int, voters: Sequence[str] | None = None
+    ) -> None:
+        self.open: Group = build(size)
+        self.quorum: Group = build(
+            size,
+            quorum=True,
+            service="db",
+            beside=self.open,
+            settings={"voters": list(voters)} if voters else None,
+        )
         self.groups = (self.open, self.quorum)
         self.network = self.open.network
 
