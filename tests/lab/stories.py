@@ -72,9 +72,13 @@ class Pair:
         """Start all; h1 leads in both, every voter votes."""
         for group in self.groups:
             group.start()
-        for group in self.groups:
-            lead(group, group.hosts[0])
+        self.lead(1)
         self.quorum.wait_all_vote()
+
+    def lead(self, number: int) -> None:
+        """Let that host lead both groups."""
+        for group, host in zip(self.groups, self.on(number), strict=True):
+            lead(group, host)
 
     def on(self, number: int) -> tuple[Host, Host]:
         """The two agents of host number 1 …"""

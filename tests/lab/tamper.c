@@ -4,9 +4,9 @@
  * every process that is tampered with and read at each call:
  *
  *   0  seconds that CLOCK_REALTIME is off (time, gettimeofday, clock_gettime); no other clock is
- *   1  milliseconds that fsync and fdatasync take, of files under the directory FTL_TAMPER_DISK;
- *      one that waits ends when the number is lowered, as with a disk that comes back
- *   2  how often a clock that is off was read      3  how often a sync has stalled
+ *   1  milliseconds that fsync, fdatasync and rename take, of files under the directory
+ *      FTL_TAMPER_DISK; what waits goes on when the number is lowered: the disk has come back
+ *   2  how often a clock that is off was read      3  how often the disk has stalled somebody
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,12 +21,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLOCK_IS_OFF, SYNC_TAKES, CLOCK_READ, SYNC_STALLED, NUMBERS };
+enum { CLOCK_IS_OFF, DISK_TAKES, CLOCK_READ, DISK_STALLED, NUMBERS };
 
 static volatile int64_t *told;
 static const char *disk;
 static int (*real_gettime)(clockid_t, struct timespec *);
 static int (*real_fsync)(int), (*real_fdatasync)(int);
+static int (*real_rename)(const char *, const char *);
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -36,6 +37,7 @@ __attribute__((constructor)) static void begin(void)
     real_gettime = dlsym(RTLD_NEXT, "clock_gettime");
     real_fsync = dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
+    real_rename = dlsym(RTLD_NEXT, "rename");
     if (fd < 0)
         return;
     void *map = mmap(NULL, NUMBERS * sizeof *told, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -78,32 +80,39 @@ time_t time(time_t *now)
     return exact.tv_sec;
 }
 
-static int on_the_disk(int fd)
+static void stall(const char *path)
+{
+    struct timespec moment = {0, 10000000};
+    if (!disk || strncmp(path, disk, strlen(disk)) != 0)
+        return;
+    __atomic_add_fetch(&told[DISK_STALLED], 1, __ATOMIC_RELAXED);
+    for (int64_t waited = 0; waited < told[DISK_TAKES]; waited += 10)
+        nanosleep(&moment, NULL);
+}
+
+static void stall_file(int fd)
 {
     char link[64], path[PATH_MAX] = "";
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    return disk && readlink(link, path, sizeof path - 1) > 0 &&
-           strncmp(path, disk, strlen(disk)) == 0;
+    if (told && told[DISK_TAKES] && readlink(link, path, sizeof path - 1) > 0)
+        stall(path);
 }
 
-static void stall(int fd)
+int rename(const char *from, const char *to)
 {
-    struct timespec moment = {0, 10000000};
-    if (!told || !told[SYNC_TAKES] || !on_the_disk(fd))
-        return;
-    __atomic_add_fetch(&told[SYNC_STALLED], 1, __ATOMIC_RELAXED);
-    for (int64_t waited = 0; waited < told[SYNC_TAKES]; waited += 10)
-        nanosleep(&moment, NULL);
+    if (told && told[DISK_TAKES])
+        stall(to);
+    return real_rename(from, to);
 }
 
 int fsync(int fd)
 {
-    stall(fd);
+    stall_file(fd);
     return real_fsync(fd);
 }
 
 int fdatasync(int fd)
 {
-    stall(fd);
+    stall_file(fd);
     return real_fdatasync(fd);
 }

@@ -20,7 +20,7 @@ from lab.hosts import Host
 SOURCE = Path(__file__).with_name("tamper.c")
 DAY = 86_400
 _NUMBERS = struct.Struct("=4q")
-_CLOCK, _SYNC, _READ, _STALLED = range(4)
+_CLOCK, _DISK, _READ, _STALLED = range(4)
 
 
 class Tamper:
@@ -46,9 +46,9 @@ class Tamper:
         return at
 
     def stall_disk(self, seconds: float) -> int:
-        """Let every sync of the state directory take so long; 0: the disk is well again."""
+        """Let every sync and rename in the state directory take so long; 0: the disk is well."""
         at = self._host.log.note(self._host.name, "fault", f"disk-stalls-{seconds}")
-        self._put(_SYNC, int(seconds * 1000))
+        self._put(_DISK, int(seconds * 1000))
         return at
 
     @property
@@ -58,7 +58,7 @@ class Tamper:
 
     @property
     def disk_has_stalled(self) -> int:
-        """How many syncs have begun that had to wait."""
+        """How often somebody had to wait for the disk."""
         return self._get(_STALLED)
 
     def _put(self, which: int, number: int) -> None:
