@@ -71,6 +71,7 @@ class Group:
     settings more keys of the YAML, for every host
     service  the name of the election
     beside   another group: this one is a second service on the first of its hosts
+    ipv4, ipv6  which addresses hosts have, beside the link-local ones, see `Network`
     """
 
     def __init__(
@@ -84,13 +85,17 @@ class Group:
         settings: Mapping[str, Any] | None = None,
         service: str = "lab",
         beside: Group | None = None,
+        ipv4: bool = True,
+        ipv6: bool = False,
     ) -> None:
         names = [f"h{number + 1}" for number in range(size)]
         stop_ms = stop_ms if stop_ms is not None else 400 if quorum else 0
         self.quorum = quorum
         self.timing = Timing(HEARTBEATS[preset], 3, stop_ms / 1000)
         self.service = service
-        self.network: Network = Network(names) if beside is None else beside.network
+        self.network: Network = (
+            Network(names, ipv4=ipv4, ipv6=ipv6) if beside is None else beside.network
+        )
         self._owns_network = beside is None
         self._names = names
         self.hosts: list[Host] = []

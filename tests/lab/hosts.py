@@ -262,12 +262,6 @@ class Host:
         self.network.set_link(self.name, up=True)
         return at
 
-    def renumber(self, address: str) -> int:
-        """Another DHCP lease: this address, and the old one is gone."""
-        at = self.log.note(self.name, "fault", f"renumbered-{address}")
-        self.network.renumber(self.name, address)
-        return at
-
     def end(self) -> None:
         """Not a story's fault but its end: nothing of this host's agent is left."""
         pids = self._guardians()

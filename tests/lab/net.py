@@ -72,12 +72,16 @@ def run(*argv: str, stdin: str = "") -> str:
 class Network:
     """One switch and its hosts, ``with Network(["h1", "h2"]) as network:``.
 
-    ``directory`` is private to this network and root-owned; host N has the address 10.77.0.N on
-    its interface ``eth0``. There may be more LANs, each a switch of its own: see `plug`, `move`.
+    ``directory`` is private to this network and root-owned; host N has the addresses 10.77.0.N if
+    ``ipv4``, fd77::N if ``ipv6``, and the link-local one that the kernel gives it, on its interface
+    ``eth0``. There may be more LANs, each a switch of its own: see `plug`, `recable`.
     """
 
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self, hosts: Sequence[str], *, ipv4: bool = True, ipv6: bool = False) -> None:
         self.hosts = list(hosts)
+        self._ipv4 = ipv4
+        self._ipv6 = ipv6
+        self._without = ""
         self.prefix = f"{PREFIX}{os.getpid()}-{next(_serial)}-"
         self._switch = f"{self.prefix}switch"
         self._blocked: set[tuple[str, str]] = set()
@@ -109,8 +113,14 @@ class Network:
     def netns(self, host: str) -> str:
         return f"{self.prefix}{host}"
 
-    def address(self, host: str, lan: int = 0) -> str:
-        """The address that a host is given on a LAN, until it is renumbered."""
+    def address(self, host: str, above: int = 0) -> str:
+        return f"10.77.0.{self.hosts.index(host) + 1 + above}"
+
+    def address6(self, host: str, above: int = 0) -> str:
+        return f"fd77::{self.hosts.index(host) + 1 + above:x}"
+
+    def lan_address(self, host: str, lan: int) -> str:
+        """The address that a host is given on LAN 1, 2 …"""
         return f"10.77.{lan}.{self.hosts.index(host) + 1}"
 
     @property
@@ -181,8 +191,32 @@ class Network:
         self._by_hand = by_hand
         self._apply()
 
+    def cut_family(self, family: int) -> None:
+        """No IPv4 (4) or no IPv6 (6) on any link; the other one goes on."""
+        self._without = "ip6" if family == 6 else "{ ip, arp }"
+        self._apply()
+
+    def move(self, host: str) -> None:
+        """Give the host other addresses, a hundred higher, in place of its own."""
+        address, address6 = f"{self.address(host)}/24", f"{self.address6(host)}/64"
+        moved, moved6 = f"{self.address(host, 100)}/24", f"{self.address6(host, 100)}/64"
+        lines = ""
+        if self._ipv4:
+            lines += f"addr add {moved} dev eth0\naddr del {address} dev eth0\n"
+            lines += MULTICAST
+            # The kernel takes what it calls secondary addresses of a net with the first.
+            lines += f"addr replace {moved} dev eth0\n"
+        if self._ipv6:
+            lines += f"addr add {moved6} dev eth0 nodad\naddr del {address6} dev eth0\n"
+        self._on_host(host, lines)
+
+    def switch_ipv6_off(self, host: str) -> None:
+        """As by net.ipv6.conf.all.disable_ipv6: sockets can be had, addresses cannot."""
+        run(*self.enter(host), "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
+
     def heal(self) -> None:
         """Every cut and every loss ends at once (carriers are left as they are)."""
+        self._without = ""
         self._blocked.clear()
         self._lossy.clear()
         self._apply()
@@ -190,6 +224,8 @@ class Network:
     def _apply(self) -> None:
         pairs = ", ".join(f'"{a}" . "{b}"' for a, b in sorted(self._blocked))
         rules = [f"iifname . oifname {{ {pairs} }} drop"] if pairs else []
+        if self._without:
+            rules.append(f"ether type {self._without} drop")
         if not self._multicast:
             rules += ["ip daddr 224.0.0.0/4 drop", "ip6 daddr ff00::/8 drop"]
         if self._by_hand:
@@ -210,10 +246,6 @@ class Network:
         """The host's administrator takes its interface down, or up again."""
         self._on_host(host, f"link set eth0 {'up' if up else 'down'}\n" + up * MULTICAST)
 
-    def renumber(self, host: str, address: str) -> None:
-        """The host's only address becomes another one, as from a new DHCP lease."""
-        self._on_host(host, f"addr flush dev eth0\naddr add {address}/24 dev eth0\n{MULTICAST}")
-
     def plug(self, host: str, lan: int) -> None:
         """Give a running host one more interface, ``ethLAN``, on another LAN (1, 2 …)."""
         self._make_lan(lan)
@@ -223,14 +255,15 @@ class Network:
             f"link set {port} master br{lan}\nlink set {port} up\n"
         )
         run("ip", "-n", self._switch, "-batch", "-", stdin=cable)
-        address = f"addr add {self.address(host, lan)}/24 dev eth{lan}\n"
+        address = f"addr add {self.lan_address(host, lan)}/24 dev eth{lan}\n"
         self._on_host(host, f"{address}link set eth{lan} up\n")
 
-    def move(self, host: str, lan: int) -> None:
+    def recable(self, host: str, lan: int) -> None:
         """Put the host's only cable into another LAN; its address becomes one of that LAN."""
         self._make_lan(lan)
         run("ip", "-n", self._switch, "link", "set", host, "master", f"br{lan}")
-        self.renumber(host, self.address(host, lan))
+        address = self.lan_address(host, lan)
+        self._on_host(host, f"addr flush dev eth0\naddr add {address}/24 dev eth0\n{MULTICAST}")
 
     def _on_host(self, host: str, script: str) -> None:
         run("ip", "-n", self.netns(host), "-batch", "-", stdin=script)
@@ -259,8 +292,12 @@ class Network:
             f"link set {host} master br0\nlink set {host} up\n"
         )
         run("ip", "-n", self._switch, "-batch", "-", stdin=cable)
-        port = f"link set lo up\naddr add {self.address(host)}/24 dev eth0\nlink set eth0 up\n"
-        self._on_host(host, port + MULTICAST)
+        port = "link set lo up\nlink set eth0 up\n"
+        if self._ipv4:
+            port += f"addr add {self.address(host)}/24 dev eth0\n{MULTICAST}"
+        if self._ipv6:
+            port += f"addr add {self.address6(host)}/64 dev eth0 nodad\n"
+        self._on_host(host, port)
 
     def _remove(self) -> None:
         try:

@@ -92,8 +92,8 @@ def test_a_full_disk_and_a_read_only_one(build: Callable[..., Group]) -> None:
 
 
 def test_a_disk_that_stalls(build: Callable[..., Group]) -> None:
-    """Each sync and rename takes three seconds on h1 and h2. The leader's heartbeats go on while its members
-    are written. In an election a voter is as late as its disk: the group waits for it."""
+    """Each sync and rename takes three seconds on h1 and h2. The leader's heartbeats go on while
+    its members are written. In an election a voter is as late as its disk."""
     pair = Pair(build, 3)
     tampers = [[Tamper(host) for host in pair.on(number)] for number in (1, 2)]
     pair.start()

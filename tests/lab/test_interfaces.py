@@ -47,15 +47,16 @@ def leaders_address(group: Group, host: int) -> str:
 
 def test_a_host_gets_another_address(pair: Pair) -> None:
     """First a follower, then the leader: nobody changes roles, all learn where it is now."""
-    at = pair.note("renumbered")
-    pair.open.hosts[2].renumber("10.77.0.203")
+    at = pair.note("renumbered", "h3")
+    pair.network.move("h3")
     pair.hold(1, 2 * pair.quorum.timing.lock)
-    pair.open.hosts[0].renumber("10.77.0.201")
+    pair.note("renumbered", "h1")
+    pair.network.move("h1")
     pair.hold(1, 2 * pair.quorum.timing.lock)
     for group in pair.groups:
         assert not changes_since(group, at)
         for number in (2, 3):
-            assert leaders_address(group, number) == "10.77.0.201"
+            assert leaders_address(group, number) == pair.network.address("h1", 100)
         wait_all_alive(group, 5)
     # Who comes now finds the others by what they announce now.
     for host in pair.on(2):

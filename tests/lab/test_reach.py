@@ -71,7 +71,7 @@ def test_five_in_a_ring_that_hear_their_neighbours(build: Callable[..., Group]) 
 def test_two_lans_with_one_common_host(build: Callable[..., Group]) -> None:
     """h1 is on one LAN, h3 on another, h2 on both: one leads for both LANs, wherever it is."""
     pair = Pair(build, 3)
-    pair.network.move("h3", 1)
+    pair.network.recable("h3", 1)
     pair.network.plug("h2", 1)
     for group in pair.groups:
         group.start([group.hosts[0]])

@@ -31,8 +31,8 @@ NO_NONCE: Nonce = 0
 MAX_TERM: Term = 2**62
 """No term, sequence number or incarnation above this is accepted: nobody can use numbers up."""
 
-MAX_INCARNATION = 2**44
-"""Incarnations begin at the wall clock in milliseconds: what claims to be from beyond the year 2500
+MAX_INCARNATION = 2**54
+"""Incarnations begin at the wall clock in microseconds: what claims to be from beyond the year 2500
 is damaged or forged."""
 
 
