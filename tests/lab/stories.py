@@ -51,11 +51,16 @@ class Pair:
     """An open group and a quorum group on the same hosts: what befalls a host befalls both.
 
     Each has its own service, port, directories and log. ``build`` is the fixture of that name;
-    ``voters`` are the names of the voters, if not all hosts.
+    ``voters`` are the names of the voters, if not all hosts; ``ipv4_only``: a host has one address.
     """
 
     def __init__(
-        self, build: Callable[..., Group], size: int, voters: Sequence[str] | None = None
+        self,
+        build: Callable[..., Group],
+        size: int,
+        *,
+        voters: Sequence[str] | None = None,
+        ipv4_only: bool = False,
     ) -> None:
         self.open: Group = build(size)
         self.quorum: Group = build(
@@ -67,6 +72,9 @@ class Pair:
         )
         self.groups = (self.open, self.quorum)
         self.network = self.open.network
+        if ipv4_only:
+            for name in self.network.hosts:
+                self.network.switch_ipv6_off(name)
 
     def start(self) -> None:
         """Start all; h1 leads in both, every voter votes."""

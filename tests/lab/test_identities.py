@@ -30,7 +30,7 @@ def any_says(hosts: list[Host], *words: str) -> bool:
 def test_two_nodes_with_one_name(build: Callable[..., Group]) -> None:
     """h4 was given the configuration of h3. All say so, with both addresses; the name counts once:
     without h1 and h2 the two of them are no majority."""
-    pair = Pair(build, 4, voters=VOTERS)
+    pair = Pair(build, 4, voters=VOTERS, ipv4_only=True)
     for group in pair.groups:
         group.configure(group.hosts[3], node="h3")
         group.start()
@@ -59,7 +59,7 @@ def own(host: Host) -> set[str]:
 def test_a_clone_with_the_name_and_the_machine_identity(build: Callable[..., Group]) -> None:
     """A running h3 is cloned to h4. The members hear now one, now the other, and tell of both;
     whoever leads, a quorum has one leader and one job."""
-    pair = Pair(build, 4, voters=VOTERS)
+    pair = Pair(build, 4, voters=VOTERS, ipv4_only=True)
     pair.network.machine_id("h4").write_text(pair.network.machine_id("h3").read_text())
     for group in pair.groups:
         group.configure(group.hosts[3], node="h3")

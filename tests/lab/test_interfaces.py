@@ -35,7 +35,7 @@ def hears_all_on(group: Group, network: str) -> bool:
 @pytest.fixture(name="pair")
 def fixture_pair(build: Callable[..., Group]) -> Pair:
     """Two groups of three, both led by h1."""
-    pair = Pair(build, 3)
+    pair = Pair(build, 3, ipv4_only=True)
     pair.start()
     return pair
 
