@@ -219,7 +219,7 @@ class Group:
             wait_until(self._all_vote, 20, "no voter is in quarantine", self.describe)
 
     def _all_vote(self) -> bool:
-        return not any(host.status()["quorum"]["quarantined"] for host in self.hosts)
+        return all(_votes(host) for host in self.running)
 
     def _agreed(self, hosts: Sequence[Host]) -> Host | None:
         dead = [host for host in hosts if not host.is_running]
@@ -268,6 +268,11 @@ class Group:
         """The log without ticks and the end of every agent's own log."""
         story = [self.log.story(), *(host.tail() for host in self.hosts)]
         return "\n".join(story)
+
+
+def _votes(host: Host) -> bool:
+    quorum = host.status().get("quorum")
+    return quorum is not None and not quorum["quarantined"]
 
 
 def _hooks_agree(records: Sequence[Record], host: Host) -> bool:

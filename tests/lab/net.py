@@ -29,13 +29,7 @@ PREFIX = "ftl-lab-"
 NETNS = Path("/run/netns")
 HOME = Path("/var/lib")  # root-owned all the way up: the guardian may insist on that
 MACHINE_ID = Path("/etc/machine-id")
-PACKAGES = {
-    "ip": "iproute2",
-    "nft": "nftables",
-    "gcc": "gcc libc6-dev",
-    "nsenter": "util-linux",
-    "avahi-daemon": "avahi-daemon",
-}
+PACKAGES = {"ip": "iproute2", "nft": "nftables", "gcc": "gcc libc6-dev", "nsenter": "util-linux"}
 
 # The kernel drops routes with the last address, and when the interface goes down.
 MULTICAST = "route replace 224.0.0.0/4 dev eth0\n"

@@ -10,6 +10,8 @@ from lab.group import Group
 from lab.hosts import Host
 from lab.waiting import holds_for, wait_until
 
+LAUNCH = 20.0  # seconds that ten agents may need to be launched on a busy machine
+
 
 def others(group: Group, *hosts: Host) -> list[Host]:
     """Everybody but these."""
@@ -76,10 +78,12 @@ class Pair:
             for name in self.network.hosts:
                 self.network.switch_ipv6_off(name)
 
-    def start(self) -> None:
-        """Start all; h1 leads in both, every voter votes."""
+    def start(self, numbers: Iterable[int] | None = None) -> None:
+        """Start all, or these hosts; h1 leads in both, every voter votes."""
         for group in self.groups:
-            group.start()
+            group.start([group.hosts[n - 1] for n in numbers] if numbers is not None else None)
+        for group in self.groups:
+            group.wait_one_leader(within=LAUNCH + group.timing.patience)
         self.lead(1)
         self.quorum.wait_all_vote()
 

@@ -9,7 +9,7 @@ import pytest
 
 from lab.group import Group
 from lab.hosts import Host
-from lab.stories import Pair, changes_since, hold_without_change, others
+from lab.stories import LAUNCH, Pair, changes_since, hold_without_change, others
 from lab.waiting import holds_for, wait_until
 
 pytestmark = pytest.mark.lab
@@ -75,11 +75,11 @@ def test_two_lans_with_one_common_host(build: Callable[..., Group]) -> None:
     pair.network.plug("h2", 1)
     for group in pair.groups:
         group.start([group.hosts[0]])
-    wait_until(lambda: pair.open.hosts[0].role == "leader", 10, "h1 leads")
+    wait_until(lambda: pair.open.hosts[0].role == "leader", LAUNCH, "h1 leads")
     for group in pair.groups:
         group.start(group.hosts[1:])
     wait_until(
-        lambda: all({"h1", "h3"} <= host.alive() for host in pair.on(2)), 15, "h2 hears both"
+        lambda: all({"h1", "h3"} <= host.alive() for host in pair.on(2)), LAUNCH, "h2 hears both"
     )
     # At the end of a chain: h3 follows by what h2 says of it.
     first, _, far = pair.open.hosts
