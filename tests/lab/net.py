@@ -255,7 +255,8 @@ class Network:
     def recable(self, host: str, lan: int) -> None:
         """Put the host's only cable into another LAN; its address becomes one of that LAN."""
         self._make_lan(lan)
-        run("ip", "-n", self._switch, "link", "set", host, "master", f"br{lan}")
+        socket = f"link set {host} master br{lan}\n"
+        run("ip", "-n", self._switch, "-batch", "-", stdin=socket)
         address = self.lan_address(host, lan)
         self._on_host(host, f"addr flush dev eth0\naddr add {address}/24 dev eth0\n{MULTICAST}")
 
