@@ -52,6 +52,9 @@ class Observer(Protocol):
     def on_members(self) -> None:
         """The members changed."""
 
+    def on_interfaces(self) -> None:
+        """Our own interfaces, or their addresses, changed."""
+
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """Something for the log."""
 

@@ -122,6 +122,12 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
     return facts
 
 
+def is_name_shared(view: View, node: Node, now: Instant) -> bool:
+    """Whether two members that are there, ourselves included, have one name."""
+    names = [m.name for m in view.members if _alive(m, now)]
+    return len({node.name, *names}) <= len(names)
+
+
 def _alive(member: MemberView, now: Instant) -> bool:
     return member.heard_at is not None and now - member.heard_at <= SEEN_FOR
 

@@ -13,7 +13,6 @@ agree; `check` holds everything that must always be true, so a story states only
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,12 +65,14 @@ class Timing:
 class Group:
     """``size`` hosts h1, h2 … with agents of one service, not yet started.
 
-    quorum   every host is a voter
+    quorum   every host is a voter, unless ``settings`` names others
     stop_ms  `stop_timeout` (default 0 for an open group, 400 for a quorum group: the product's
              2 s would only make every story slower)
     preset   `timing`: fast or relaxed; without it the defaults are in force
     hook     what hooks do, see `Host.configure`; "job": on_leader starts one that stamps
     settings more keys of the YAML, for every host
+    service  the name of the election
+    beside   another group: this one is a second service on the first of its hosts
     ipv4, ipv6  which addresses hosts have, beside the link-local ones, see `Network`
     """
 
@@ -84,6 +85,8 @@ class Group:
         preset: str | None = None,
         hook: str | Mapping[str, str] = "job",
         settings: Mapping[str, Any] | None = None,
+        service: str = "lab",
+        beside: Group | None = None,
         ipv4: bool = True,
         ipv6: bool = False,
     ) -> None:
@@ -91,31 +94,40 @@ class Group:
         stop_ms = stop_ms if stop_ms is not None else 400 if quorum else 0
         self.quorum = quorum
         self.timing = Timing(HEARTBEATS[preset], 3, stop_ms / 1000)
-        self.network = Network(names, ipv4=ipv4, ipv6=ipv6)
+        self.service = service
+        self.network: Network = (
+            Network(names, ipv4=ipv4, ipv6=ipv6) if beside is None else beside.network
+        )
+        self._owns_network = beside is None
+        self._names = names
         self.hosts: list[Host] = []
         self._hook = hook
-        self._settings: dict[str, Any] = {"service": "lab", "stop_timeout": f"{stop_ms}ms"}
-        self._settings |= settings or {}
+        self._settings: dict[str, Any] = {"service": service, "stop_timeout": f"{stop_ms}ms"}
         if preset:
             self._settings["timing"] = preset
         if quorum:
             self._settings["voters"] = names
+        self._settings |= settings or {}
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Group:
-        self.network.__enter__()
+        if self._owns_network:
+            self.network.__enter__()
         try:
             self._populate()
         except BaseException:
-            self.network.__exit__(None, None, None)
+            if self._owns_network:
+                self.network.__exit__(None, None, None)
             raise
         return self
 
     def _populate(self) -> None:
-        stamp = build_stamp(self.network.directory)
-        self.log = EventLog(self.network.directory / "events.log")
-        for name in self.network.hosts:
-            host = Host(name, self.network, self.log, stamp)
+        home = self.network.directory / self.service
+        home.mkdir()
+        stamp = build_stamp(home)
+        self.log = EventLog(home / "events.log")
+        for name in self._names:
+            host = Host(name, self.network, self.log, stamp, self.service)
             self.configure(host)
             self.hosts.append(host)
         places = [f"{host.name}={host.runtime_dir}" for host in self.hosts]
@@ -132,9 +144,10 @@ class Group:
         if self._watcher is not None:
             self._watcher.kill()
             self._watcher.wait()
-        self.network.__exit__(kind, value, trace)
+        if self._owns_network:
+            self.network.__exit__(kind, value, trace)
         for host in self.hosts:
-            host.reap()
+            host.end()
 
     # -- acts
 
@@ -173,6 +186,12 @@ class Group:
         """Cut the network between these parts; the hosts not named form one more."""
         at = self.log.note("-", "fault", "split")
         self.network.partition(*([host.name for host in part] for part in parts))
+        return at
+
+    def sever(self, one: Host, other: Host) -> int:
+        """These two no longer hear each other; everybody else hears both."""
+        at = self.log.note(one.name, "fault", f"severed-from-{other.name}")
+        self.network.block([(one.name, other.name), (other.name, one.name)])
         return at
 
     def lose(self, percent: int) -> int:
@@ -218,8 +237,7 @@ class Group:
             wait_until(self._all_vote, 20, "no voter is in quarantine", self.describe)
 
     def _all_vote(self) -> bool:
-        answers = [host.command("status", "lab", "--json").stdout for host in self.hosts]
-        return not any(json.loads(answer)["quorum"]["quarantined"] for answer in answers)
+        return all(_votes(host) for host in self.running)
 
     def _agreed(self, hosts: Sequence[Host]) -> Host | None:
         dead = [host for host in hosts if not host.is_running]
@@ -272,6 +290,11 @@ class Group:
 
 def _follow(hosts: Iterable[Host]) -> bool:
     return all(host.role == "follower" for host in hosts)
+
+
+def _votes(host: Host) -> bool:
+    quorum = host.status().get("quorum")
+    return quorum is not None and not quorum["quarantined"]
 
 
 def _hooks_agree(records: Sequence[Record], host: Host) -> bool:

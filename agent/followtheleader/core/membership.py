@@ -47,11 +47,13 @@ FIRST_REMINDER: Span = 2 * NANOSECONDS
 """From a member's first HELLO to its second, which goes to all its addresses."""
 FIRST_PAUSE: Span = 100 * MS
 CHALLENGE_EVERY: Span = 50 * MS
+DOUBLED_EVERY: Span = 60 * NANOSECONDS
 MAX_PEERS = 512
 MAX_SEEDS = 512
 SEED_TRIES = 12
 ADDRESSES_EACH = 4
 GOSSIP_LIMIT = 24
+LIVES_KEPT = 8
 
 
 @dataclass(slots=True)
@@ -65,6 +67,7 @@ class Peer:
     compatible: bool
     addresses: list[Address]
     heard_at: Instant
+    verified_at: Instant
     window: ReplayWindow = field(default_factory=ReplayWindow)
     left: bool = False
     """It said goodbye: not a member until heard again."""
@@ -73,6 +76,10 @@ class Peer:
     hello_at: Instant = 0
     pause: Span = 0
     challenged_at: Instant = -CHALLENGE_EVERY
+    earlier: list[int] = field(default_factory=list)
+    """Its incarnations before this one, the last first."""
+    doubled_at: Instant = 0
+    """When to say again that two nodes have this identity."""
 
     @property
     def address(self) -> Address:
@@ -244,15 +251,19 @@ class Membership:
         if peer is not None and peer.owner != header.sender:
             older = header.sender.incarnation < peer.owner.incarnation
             if older and now - peer.heard_at <= self._node.timing.patience:
+                if now - peer.verified_at > self._node.timing.patience:
+                    self._tell_twins(peer, source, now, out)
                 return False
+            if header.sender.incarnation in peer.earlier:
+                self._tell_twins(peer, source, now, out)
         if peer is None and len(self.peers) >= MAX_PEERS:
             return False
         new = peer is None or peer.owner != header.sender
         compatible = self._is_compatible(hello)
         if peer is None or new:
-            addresses = [source]
-            if peer is not None:
-                addresses += [a for a in peer.addresses if a != source][: ADDRESSES_EACH - 1]
+            before, addresses = peer, [source]
+            if before is not None:
+                addresses += [a for a in before.addresses if a != source][: ADDRESSES_EACH - 1]
             peer = Peer(
                 header.sender,
                 hello.name,
@@ -261,8 +272,12 @@ class Membership:
                 compatible,
                 addresses,
                 now,
+                now,
             )
             peer.window.accept(header.counter)
+            if before is not None:
+                peer.earlier = [before.owner.incarnation, *before.earlier][:LIVES_KEPT]
+                peer.doubled_at = before.doubled_at
             self.peers[header.sender.id] = peer
             self._announce(peer, out)
             self._look_for_namesake(peer, now, out)
@@ -271,6 +286,23 @@ class Membership:
         self._seeds.pop(source, None)
         self._wake_by(peer.hello_at)
         return new
+
+    def _tell_twins(self, peer: Peer, source: Address, now: Instant, out: list[Action]) -> None:
+        """A life that is over cannot answer a nonce which is younger than the life after it, nor
+        come back when another has been heard in between."""
+        if now < peer.doubled_at:
+            return
+        peer.doubled_at = now + DOUBLED_EVERY
+        one, other = (f"{host}:{port}" for host, port in sorted((peer.address, source)))
+        out.append(
+            Note(
+                "identity-doubled",
+                f"two nodes have the identity of {peer.name}, at {one} and at {other}: two "
+                "machines with one machine-id and one name? Give one of them another `node`, or a "
+                "fresh /etc/machine-id",
+                peer.owner,
+            )
+        )
 
     def _is_compatible(self, hello: Hello) -> bool:
         """Voters must agree on who votes: two different lists have disjoint majorities."""
