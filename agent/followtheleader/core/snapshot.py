@@ -46,7 +46,7 @@ def _where_it_is(leader: LeaderInfo | None, context: Context) -> LeaderInfo | No
     """A leader that we hear is where we heard it last: hosts get other addresses."""
     if leader is None or not leader.direct:
         return leader
-    peer = context.membership.get(leader.owner.id)
+    peer = context.membership.peers.get(leader.owner.id)
     if peer is None or peer.owner != leader.owner:
         return leader  # ourselves, or a later life of it is known
     return leader._replace(address=peer.address)
