@@ -98,14 +98,18 @@ def check_tokens(records: Sequence[Record]) -> None:
 
 
 def lives(records: Iterable[Record], prefix: str) -> list[Span]:
-    """First to last line of every process whose lines start so."""
-    found: dict[tuple[str, int, str], list[Record]] = {}
+    """First to last line of every process whose lines start so.
+
+    A pid alone does not name one: containers count theirs from 1.
+    """
+    found: dict[tuple[str, int, str, str], list[Record]] = {}
     for record in records:
         if record.what.startswith(prefix):
-            found.setdefault((record.host, record.pid, record.what), []).append(record)
+            process = (record.host, record.pid, record.what, record.term)
+            found.setdefault(process, []).append(record)
     return [
         Span(host, what, lines[0].at, lines[-1].at, lines[0].term)
-        for (host, _pid, what), lines in found.items()
+        for (host, _pid, what, _term), lines in found.items()
     ]
 
 
