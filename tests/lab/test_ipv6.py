@@ -65,8 +65,13 @@ def addresses(host: Host) -> list[str]:
 
 
 def leader_address(host: Host) -> str:
-    told = json.loads((host.runtime_dir / "state.json").read_text())["leader"]["address"]
-    return str(told)
+    """The leader's address in ``state.json``, which is written after the role."""
+
+    def told() -> str | None:
+        leader = json.loads((host.runtime_dir / "state.json").read_text())["leader"]
+        return str(leader["address"]) if leader else None
+
+    return wait_until(told, 5, f"state.json of {host} names a leader")
 
 
 @pytest.mark.parametrize("quorum", [False, True])
