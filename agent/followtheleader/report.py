@@ -73,6 +73,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "priority": member.priority,
         "witness": member.witness,
         "voter": member.voter,
+        "versions": list(member.versions),
         "heard_ms_ago": heard,
         "alive": heard is not None and heard * MS <= SEEN_FOR,
     }
@@ -121,13 +122,14 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
     return facts
 
 
-def _alive(member: MemberView, now: Instant) -> bool:
+def is_alive(member: MemberView, now: Instant) -> bool:
+    """Has it said anything within the time in which members greet each other?"""
     return member.heard_at is not None and now - member.heard_at <= SEEN_FOR
 
 
 def status_line(view: View, node: Node, now: Instant) -> str:
     """One line for people: role, term, leader, members."""
-    members = 1 + sum(1 for m in view.members if _alive(m, now))
+    members = 1 + sum(1 for m in view.members if is_alive(m, now))
     many = f"{members} member{'s' if members > 1 else ''}"
     if view.role is Role.LEADER:
         return f"leader, term {view.term}, {many}"

@@ -15,7 +15,8 @@ STATUS_KEYS = {
     *("leader", "members", "since", "since_ms", "reason", "lease_left_ms", "leaving", "quorum"),
     *("port", "interfaces", "last_hook", "counters", "problems", "pid", "version", "started"),
 }
-MEMBER_KEYS = {"name", "id", "address", "priority", "witness", "voter", "heard_ms_ago", "alive"}
+MEMBER_KEYS = {"name", "id", "address", "priority", "witness", "voter", "versions"}
+MEMBER_KEYS |= {"heard_ms_ago", "alive"}
 
 
 def connect(node: Node, place: str = "status.sock") -> socket.socket:

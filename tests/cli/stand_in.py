@@ -129,4 +129,4 @@ def status_of_leader() -> dict[str, Any]:
 def member(name: str, id: str, address: str, **more: object) -> dict[str, Any]:
     """Another member as status tells it; ``more`` replaces what it says by default."""
     facts = {"name": name, "id": id, "address": address, "priority": 100, "witness": False}
-    return {**facts, "voter": True, "heard_ms_ago": None, "alive": True, **more}
+    return {**facts, "voter": True, "versions": [1, 1], "heard_ms_ago": None, "alive": True, **more}

@@ -62,6 +62,8 @@ class Host:
         self.output = self.directory / "agent.log"
         for path in (self.directory, self.runtime_dir, self.state_dir):
             path.mkdir()
+        self.program: list[str] | None = None
+        """What `start` starts instead of the agent under test: another build of it."""
         self._stamp = stamp
         self._agent: subprocess.Popen[bytes] | None = None
 
@@ -94,7 +96,8 @@ class Host:
         directories = ["--runtime-dir", str(self.runtime_dir)]
         if command == "run":
             directories += ["--state-dir", str(self.state_dir)]
-        return [*agent_command(), command, *words, *directories]
+        program = self.program if command == "run" and self.program else agent_command()
+        return [*program, command, *words, *directories]
 
     def start(self) -> int:
         """Start the agent and return the instant before; it is not waited for."""

@@ -3,12 +3,13 @@
 A story is a text file: `# one sentence`, a line `nodes …`, commands, `----`, the golden output.
 
     nodes a b c [seed=1] [kind=quorum] [witness=c] [priority=a:200,c:50]
-                [stop_timeout=2s] [job=300ms]
+                [stop_timeout=2s] [job=300ms] [wire=real] (real bytes travel)
     lead a                     start all; a leads and the others follow: the clock starts here
     start a | stop a | step-down a | crash a | crash-host a | pause a | resume a | freeze a | thaw a
     isolate a | heal a         both directions between a and everybody (heal: every cut of a)
     cut a>b | cut a-b | mend a>b | mend a-b | split a b | heal all
     loss 20% | disk-fails a | disk-works a
+    install newer a | install older a      what `start a` starts from now on (see `sim.newer`)
     run 2s
 
 ``for=10s`` after pause, freeze and isolate takes them back after that time, without waiting for it.
@@ -25,12 +26,15 @@ from pathlib import Path
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, NANOSECONDS, LeaderInfo, Role, Span, Term
+from followtheleader.wire import Codec
 from sim.habits import Habits
 from sim.host import Host, Spec
+from sim.newer import NewerCodec
 from sim.world import World
 
 SIT_OUT = 10 * NANOSECONDS
 PATIENCE = 30 * NANOSECONDS
+BUILDS: dict[str, type[Codec]] = {"older": Codec, "newer": NewerCodec}
 UNITS = {"ms": MS, "s": NANOSECONDS, "m": 60 * NANOSECONDS}
 
 
@@ -131,6 +135,7 @@ def _make_world(words: list[str]) -> World:
         specs,
         voters=tuple(names) if quorum else (),
         replay="the story",
+        wire="wire" in options,
         habits=_Punctual(_span(options.get("job", "0s"))),
         even_clocks=True,
     )
@@ -158,6 +163,8 @@ def _obey(teller: Teller, command: str) -> None:
         world.network.weather.loss = float(words[0].rstrip("%")) / 100
     elif verb == "lead":
         _lead(teller, _host(world, words[0]))
+    elif verb == "install":
+        _host(world, words[1]).installed = BUILDS[words[0]]
     elif verb in _LINKS:
         _LINKS[verb](world, words)
     elif verb in _HOSTS:

@@ -226,7 +226,7 @@ class Agent(Driver):
     def send(self, send: Send) -> None:
         self._world.invariants.spoken(self.host, send)
         self._world.trace(self.host, "says", send)
-        self.host.emit(self.header(send.receiver), send.message, send.address)
+        self.host.emit(self.header(send.receiver, send.version), send.message, send.address)
 
     def change_role(self, change: ChangeRole) -> None:
         self._world.role_changed(self.host, change)

@@ -27,7 +27,7 @@ from followtheleader.core.actions import (
 )
 from followtheleader.core.election import Election
 from followtheleader.core.events import Event, StoreFailed
-from followtheleader.core.messages import Header
+from followtheleader.core.messages import Header, Hello, Message
 from followtheleader.core.node import Node
 from followtheleader.core.types import NodeId
 
@@ -89,9 +89,14 @@ class Driver(ABC):
         self._counter += 1
         return self._counter
 
-    def header(self, receiver: NodeId) -> Header:
+    def header(self, receiver: NodeId, version: int = 1) -> Header:
         """Return the header of the next datagram."""
-        return Header(self.owner, self.next_counter(), receiver, self._node.priority)
+        return Header(self.owner, self.next_counter(), receiver, self._node.priority, version)
+
+    def reads(self, header: Header, message: Message) -> bool:
+        """Can this build read a body of that version?"""
+        lowest, highest = self._node.versions
+        return isinstance(message, Hello) or lowest <= header.version <= highest
 
     # -- what may come between
 

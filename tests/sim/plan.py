@@ -7,12 +7,16 @@ from dataclasses import dataclass
 
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, NANOSECONDS, Span
+from followtheleader.wire import Codec
 from sim.habits import Habits
 from sim.host import Spec
+from sim.newer import NewerCodec
 
 JOB_TIMES: tuple[Span, ...] = (0, 400 * MS, 2000 * MS)
 PREEMPT_DELAYS: tuple[Span | None, ...] = (None, 300 * MS, 2000 * MS)
 BEATS: tuple[Span, ...] = (100 * MS, 250 * MS, 500 * MS, 750 * MS)
+
+BUILDS: tuple[type[Codec], ...] = (Codec, NewerCodec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Plan:
     voters: tuple[str, ...]
     wire: bool
     habits: Habits
+    builds: tuple[type[Codec], ...]
+    """What an agent may be at each start; more than one: upgrades and downgrades."""
     discovery: float
     torment: Span
     pace: Span
@@ -93,6 +99,7 @@ def draw(kind: str, seed: int) -> Plan:
         voters,
         wire=rng.random() < 0.25,
         habits=_draw_habits(rng),
+        builds=BUILDS if rng.random() < 0.25 else BUILDS[:1],
         discovery=rng.choice((1.0, 1.0, 0.7, 0.4)),
         torment=rng.randint(8, 35) * NANOSECONDS,
         pace=int(rng.choice((0.4, 1.0, 1.0, 2.5)) * NANOSECONDS),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from followtheleader.core.types import MS, NANOSECONDS
 from followtheleader.errors import InvariantBroken
+from followtheleader.wire import Fault
 from sim.faults import Storm
 from sim.invariants import Violation
 from sim.plan import Plan, draw, replay_command
@@ -15,6 +16,8 @@ from sim.world import World
 
 PEACE = 3 * NANOSECONDS
 """After convergence nothing may change for this long."""
+LATEST_DATAGRAM = 4 * NANOSECONDS
+"""So late comes what was said to a life, and perhaps a build, that is over."""
 LOOK_EVERY = 50 * MS
 DEFECTS = (InvariantBroken, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What a defect of the core raises: reported like any other violation, with its seed."""
@@ -46,6 +49,7 @@ def run_schedule(
         replay=replay_command(kind, seed),
         trace=trace,
         habits=plan.habits,
+        builds=plan.builds,
     )
     try:
         return _run(world, plan)
@@ -66,6 +70,8 @@ def _run(world: World, plan: Plan) -> Outcome:
     storm.calm()
     healed_at = world.now
     converged_after = _wait_converged(world, plan) - healed_at
+    if len(plan.builds) > 1:
+        world.run_until(max(world.now, healed_at + LATEST_DATAGRAM))
     _demand_peace(world)
     return Outcome(world.now, converged_after, world.invariants.most_packets, world.counts)
 
@@ -93,9 +99,10 @@ def _wait_converged(world: World, plan: Plan) -> int:
 
 
 def _demand_peace(world: World) -> None:
-    """No role changes once the group has converged."""
-    before = world.counts["role changes"]
+    """No role changes once the group has converged, and nobody says what the other cannot read."""
+    unread = f"rejected: {Fault.VERSION}"
+    before = world.counts["role changes"], world.counts[unread]
     world.run_until(world.now + PEACE)
     reason = world.disagreement()
-    if reason or world.counts["role changes"] != before:
+    if reason or (world.counts["role changes"], world.counts[unread]) != before:
         world.invariants.fail(world.hosts[0], f"I4: a change after convergence: {reason}")

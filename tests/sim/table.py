@@ -115,6 +115,7 @@ class Table:
             voters,
             preempt_delay=preempt_delay,
             start_patience=start_patience,
+            versions=seat.versions,
         )
         rng = random.Random(f"{self._seed}/{name}/{incarnation}")
         election = Election(node, seat.memory, rng, self.now, job_running)
@@ -166,8 +167,8 @@ class Table:
         self.crash(name)
         if seat.will is None:
             raise LookupError(f"{name} has no will")
-        for receiver, address in seat.will.recipients:
-            header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority)
+        for receiver, address, version in seat.will.recipients:
+            header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority, version)
             self.put(seat, address, header, seat.will.release)
         return seat.will.release
 
@@ -195,12 +196,16 @@ class Table:
         before = len(self.flights)
         seat = self.seats[flight.target]
         source = self.seats[flight.source].address
+        life = seat.last_life
+        if life is not None and not life.reads(flight.header, flight.message):
+            return []  # the codec drops it
         seat.hear(Received(flight.header, flight.message, source))
         return [f.message for f in self.flights[before:] if f.source == flight.target]
 
     def say(self, source: str, target: str, message: Message) -> list[Message]:
         """Have ``source`` say what it would not say by itself; return what ``target`` answers."""
-        header = self.seats[source].life.header(self.seats[target].id)
+        version = self.seats[source].versions[1]
+        header = self.seats[source].life.header(self.seats[target].id, version)
         return self.deliver(Flight(source, target, header, message, self.ms))
 
     def repeat(self, flight: Flight) -> list[Message]:

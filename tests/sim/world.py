@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
 from followtheleader.core.view import View
+from followtheleader.wire import Codec
 from sim.habits import Habits
 from sim.host import Host, Spec
 from sim.invariants import Invariants
@@ -24,7 +25,10 @@ PORT = 9001
 
 
 class World:
-    """Hosts in one group. ``voters`` empty: an open group; ``wire``: real bytes travel."""
+    """Hosts in one group. ``voters`` empty: an open group; ``wire``: real bytes travel.
+
+    Each life of an agent is of one of the ``builds``.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class World:
         trace: Trace | None = None,
         habits: Habits | None = None,
         even_clocks: bool = False,
+        builds: Sequence[type[Codec]] = (Codec,),
     ) -> None:
         self.seed = seed
         self.now = 0
@@ -48,6 +53,7 @@ class World:
         self.log = trace or Trace()
         self.invariants = Invariants(self, replay)
         self._even_clocks = even_clocks
+        self._builds = builds
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._made = 0
         self.on_role: Callable[[Host, ChangeRole], None] | None = None
@@ -103,6 +109,10 @@ class World:
         if self._even_clocks:
             return 1000
         return self.rng.choice((900, 1100, 1000, self.rng.randint(900, 1100)))
+
+    def draw_build(self) -> type[Codec]:
+        """Return what is installed when an agent starts: groups are upgraded, and back."""
+        return self._builds[0] if len(self._builds) == 1 else self.rng.choice(self._builds)
 
     def draw_addresses(self, index: int) -> list[Address]:
         """Return the addresses that host ``index`` finds by itself; gossip tells the rest."""

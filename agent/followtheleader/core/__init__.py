@@ -38,6 +38,11 @@ drives it must:
 5. give `DepositWill` to a process that outlives this one. If this one dies, that process ends the
    job first and then sends the RELEASE.
 
+**Builds.** Members may be of different builds while a group is upgraded. HELLO tells which
+versions of the protocol each speaks and is itself the same in all of them; every order to send
+names the version to write in, the highest that both know. Who has none in common with us is greeted
+and otherwise not there.
+
 **Glossary.**
 
     owner        a node and its incarnation: a restart is another owner

@@ -21,9 +21,11 @@ from followtheleader.core.nonces import Nonces
 from followtheleader.core.replay import ReplayWindow
 from followtheleader.core.types import (
     ANYBODY,
+    GREETING_VERSION,
     MS,
     NANOSECONDS,
     NO_NONCE,
+    NO_VERSION,
     Address,
     Instant,
     NodeId,
@@ -59,6 +61,9 @@ class Peer:
     name: str
     priority: int
     witness: bool
+    versions: tuple[int, int]
+    version: int
+    """The highest version in common; `NO_VERSION`: it is greeted, and nothing else is said."""
     compatible: bool
     addresses: list[Address]
     heard_at: Instant
@@ -129,7 +134,7 @@ class Membership:
     def members(self, now: Instant) -> Iterator[Peer]:
         """Yield those whom a leader heartbeats, in the order in which they joined."""
         for peer in self.peers.values():
-            if not peer.left and now - peer.heard_at <= MEMBER_FOR:
+            if not peer.left and peer.version and now - peer.heard_at <= MEMBER_FOR:
                 yield peer
 
     def expected(self, now: Instant) -> list[NodeId]:
@@ -198,7 +203,7 @@ class Membership:
         if len(self._asked) >= MAX_SEEDS:
             self._asked.clear()
         self._asked[source] = now
-        out.append(Send(self._hello(now, sender), sender.id, source))
+        out.append(_greeting(self._hello(now, sender), sender.id, source))
 
     def _on_hello(
         self, header: Header, hello: Hello, source: Address, now: Instant, out: list[Action]
@@ -208,7 +213,7 @@ class Membership:
         if hello.nonce != NO_NONCE:
             ask_back = not self._is_verified(header.sender)
             out.append(
-                Send(
+                _greeting(
                     self._hello(
                         now,
                         header.sender,
@@ -223,7 +228,7 @@ class Membership:
             )
         elif joined:
             out.append(
-                Send(
+                _greeting(
                     self._hello(now, header.sender, ack=True, ask=False, gossip=True),
                     header.sender.id,
                     source,
@@ -249,7 +254,8 @@ class Membership:
         if peer is None and len(self.peers) >= MAX_PEERS:
             return False
         new = peer is None or peer.owner != header.sender
-        compatible = self._is_compatible(hello)
+        version = self._common_version(hello)
+        compatible = version != NO_VERSION and self._has_same_voters(hello)
         if peer is None or new:
             addresses = [source]
             if peer is not None:
@@ -259,31 +265,40 @@ class Membership:
                 hello.name,
                 header.priority,
                 hello.witness,
+                hello.versions,
+                version,
                 compatible,
                 addresses,
                 now,
             )
             peer.window.accept(header.counter)
             self.peers[header.sender.id] = peer
-            self._announce(peer, out)
+            self._announce(peer, hello, out)
             self._look_for_namesake(peer, now, out)
         peer.name, peer.witness, peer.compatible = hello.name, hello.witness, compatible
+        peer.versions, peer.version = hello.versions, version
         peer.heard(source, header.priority, now)
         self._seeds.pop(source, None)
         self._wake_by(peer.hello_at)
         return new
 
-    def _is_compatible(self, hello: Hello) -> bool:
+    def _common_version(self, hello: Hello) -> int:
+        """Return the highest version that both speak; `NO_VERSION`: there is none."""
+        ours, theirs = self._node.versions, hello.versions
+        highest = min(ours[1], theirs[1])
+        return highest if highest >= max(ours[0], theirs[0]) else NO_VERSION
+
+    def _has_same_voters(self, hello: Hello) -> bool:
         """Voters must agree on who votes: two different lists have disjoint majorities."""
         if hello.quorum != self._node.quorum:
             return False
         return not hello.quorum or hello.voters_digest == self._voters
 
-    def _announce(self, peer: Peer, out: list[Action]) -> None:
+    def _announce(self, peer: Peer, hello: Hello, out: list[Action]) -> None:
         out.append(MembersChanged())
         where = f"{peer.name} at {peer.address[0]}:{peer.address[1]}"
         out.append(Note("member-joined", f"member {where}", peer.owner))
-        if not peer.compatible:
+        if not self._has_same_voters(hello):
             out.append(
                 Note(
                     "member-differs",
@@ -336,6 +351,7 @@ class Membership:
             voters_digest=self._voters,
             timing_digest=self._timing,
             witness=node.witness,
+            versions=node.versions,
             members=self._gossip(now, to) if gossip else (),
         )
 
@@ -415,7 +431,7 @@ class Membership:
         if seed.tries > SEED_TRIES and not seed.configured:
             del self._seeds[address]  # whoever suggested it will suggest it again
             return
-        out.append(Send(self._hello(now), ANYBODY, address))
+        out.append(_greeting(self._hello(now), ANYBODY, address))
         seed.try_at = now + seed.pause
         seed.pause = min(seed.pause * 2, LONGEST_PAUSE)
 
@@ -429,7 +445,7 @@ class Membership:
             return
         for address in peer.addresses:
             # To whoever is there now: another node may have taken the address over.
-            out.append(Send(self._hello(now), ANYBODY, address))
+            out.append(_greeting(self._hello(now), ANYBODY, address))
         # One HELLO may be lost: the first pause is short, so that ALIVE_FOR is not missed by it.
         peer.pause = min(peer.pause * 2, LONGEST_PAUSE) if peer.pause else 2 * NANOSECONDS
         peer.hello_at = now + peer.pause
@@ -437,6 +453,10 @@ class Membership:
     def _wake_by(self, at: Instant) -> None:
         if self.sweep_at is None or at < self.sweep_at:
             self.sweep_at = at
+
+
+def _greeting(hello: Hello, receiver: NodeId, address: Address) -> Send:
+    return Send(hello, receiver, address, GREETING_VERSION)
 
 
 def _is_unicast(address: Address) -> bool:

@@ -31,7 +31,7 @@ class Outbox:
 
     def send(self, message: Message, peer: Peer) -> None:
         """Send to where the peer was heard last."""
-        self.actions.append(Send(message, peer.owner.id, peer.addresses[0]))
+        self.actions.append(Send(message, peer.owner.id, peer.addresses[0], peer.version))
 
     def broadcast(self, message: Message, peers: Iterable[Peer]) -> None:
         """Send the same message to each of ``peers``."""

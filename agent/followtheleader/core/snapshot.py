@@ -54,7 +54,10 @@ def _connected_voters(context: Context, proposer: Proposer, now: Instant) -> int
     names = {
         peer.name
         for peer in context.membership.peers.values()
-        if peer.name in node.voters and not peer.left and now - peer.heard_at <= recent
+        if peer.name in node.voters
+        and peer.compatible
+        and not peer.left
+        and now - peer.heard_at <= recent
     }
     return len(names | {node.name} if node.votes else names)
 
@@ -68,5 +71,7 @@ def _member(peer: Peer, context: Context) -> MemberView:
         priority=peer.priority,
         witness=peer.witness,
         voter=peer.name in context.node.voters,
+        versions=peer.versions,
+        version=peer.version,
         heard_at=None if peer.left else peer.heard_at,
     )

@@ -43,7 +43,7 @@ class Will:
     def write(self, lease: Lease) -> None:
         """Deposit it while leading under ``lease``, if anything in it has changed."""
         c = self._c
-        members = [(p.owner.id, p.address) for p in c.membership.members(c.out.now)]
+        members = [(p.owner.id, p.address, p.version) for p in c.membership.members(c.out.now)]
         release = Release(lease.term, choose_successor(c, lease))
         will = DepositWill(release, tuple(members[:WILL_RECIPIENTS]))
         if will != self.deposited:
