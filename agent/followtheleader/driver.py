@@ -245,6 +245,8 @@ class Driver:
                 self._look_at_builds()
                 self._observer.on_members()
                 self._remembering.soon()
+            case do.PauseChanged():
+                self._observer.on_pause(order)
             case do.Note():
                 peer = f"{order.peer.id:016x}" if order.peer else None
                 self._observer.on_note(order.kind, order.text, {"peer": peer})

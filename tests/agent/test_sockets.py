@@ -61,7 +61,7 @@ def test_status_and_control(stand: Stand) -> None:
     assert leader.ask("switchover", to=leader.name) == {"done": True}
     stand.wait(lambda: leader.role == "leader", "it moves to whom was named")
     assert leader.status()["reason"] == "elected"
-    assert "unknown command 'dance': step-down, switchover, reload" in leader.ask("dance")["error"]
+    assert "unknown command 'dance': step-down, switchover, pause" in leader.ask("dance")["error"]
 
 
 def accept_every_kind_of_client(node: Node) -> None:

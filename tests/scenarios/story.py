@@ -9,6 +9,7 @@ A story is a text file: `# one sentence`, a line `nodes …`, commands, `----`, 
     isolate a | heal a         both directions between a and everybody (heal: every cut of a)
     cut a>b | cut a-b | mend a>b | mend a-b | split a b | heal all
     loss 20% | disk-fails a | disk-works a
+    ask b pause 60s | ask b resume | ask b switchover c     what an operator asks of b's agent
     install newer a | install older a      what `start a` starts from now on (see `sim.newer`)
     run 2s
 
@@ -163,6 +164,8 @@ def _obey(teller: Teller, command: str) -> None:
         world.network.weather.loss = float(words[0].rstrip("%")) / 100
     elif verb == "lead":
         _lead(teller, _host(world, words[0]))
+    elif verb == "ask":
+        _ask(world, *words)
     elif verb == "install":
         _host(world, words[1]).installed = BUILDS[words[0]]
     elif verb in _LINKS:
@@ -175,6 +178,16 @@ def _obey(teller: Teller, command: str) -> None:
             world.after(_span(options["for"]), lambda: undo(host))
     else:
         raise ValueError(f"unknown command: {command}")
+
+
+def _ask(world: World, name: str, what: str, argument: str = "0s") -> None:
+    agent = _host(world, name).agent
+    if agent is None:
+        raise ValueError(f"{name} does not run")
+    if what == "switchover":
+        agent.ask_to_switch_over(_host(world, argument).node_id)
+    else:
+        agent.ask_to_pause(_span(argument))
 
 
 def _lead(teller: Teller, leader: Host) -> None:

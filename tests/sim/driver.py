@@ -19,6 +19,7 @@ from followtheleader.core.actions import (
     LeaderChanged,
     MembersChanged,
     Note,
+    PauseChanged,
     Persist,
     PublishToken,
     Restart,
@@ -77,7 +78,7 @@ class Driver(ABC):
                     self.restart(action)
                 case Stopped():
                     self.stopped(action)
-                case LeaderChanged() | MembersChanged() | Note():
+                case LeaderChanged() | MembersChanged() | PauseChanged() | Note():
                     pass  # of interest to people and files only
                 case _:
                     assert_never(action)

@@ -33,6 +33,7 @@ class Storm:
         self._plan = plan
         self._rng = random.Random(f"storm/{plan.kind}/{plan.seed}")
         self._over = False
+        self._resumed = False
         self._faults: list[tuple[str, int, Callable[[Host], None]]] = [
             ("one-way cut", 10, self._cut_one_way),
             ("isolated", 8, self._isolate),
@@ -47,6 +48,8 @@ class Storm:
             ("graceful stop", 10, self._stop),
             ("step-down", 8, self._step_down),
             ("switchover", 6, self._switch_over),
+            ("group paused", 6, self._pause_group),
+            ("group resumed", 3, self._resume_group),
             ("disk fails", 4, self._fail_disk),
             ("clock jump", 4, self._jump),
             ("weather", 10, self._change_weather),
@@ -81,6 +84,7 @@ class Storm:
                 host.agent.resume()
             world.after(MS, host.start)
             world.after(2 * MS, _rediscover(world, host))
+        world.after(3 * MS, self._resume_at_last)
 
     def _next(self) -> None:
         if self._over:
@@ -241,6 +245,24 @@ class Storm:
         if host.agent is not None:
             wanted = self._rng.choice((None, *self._world.hosts))
             host.agent.ask_to_switch_over(wanted.node_id if wanted else 0)
+
+    def _pause_group(self, host: Host) -> None:
+        if host.agent is not None:
+            host.agent.ask_to_pause(self._rng.choice((300, 2000, 8000, 3_600_000)) * MS)
+
+    def _resume_group(self, host: Host) -> None:
+        if host.agent is not None:
+            host.agent.ask_to_pause(0)
+
+    def _resume_at_last(self) -> None:
+        """The operator resumes wherever an agent neither begins nor leaves, looks, and does so
+        again where a pause is known of still: one that was cut off knew only an older number."""
+        hosts = [h for h in self._world.hosts if h.agent is not None and h.agent.may_be_told()]
+        able = [h for h in hosts if not self._resumed or h.is_paused()]
+        if able:
+            self._resume_group(self._rng.choice(able))
+            self._resumed = True
+        self._world.after(NANOSECONDS if able else 100 * MS, self._resume_at_last)
 
     def _fail_disk(self, host: Host) -> None:
         host.disk.writable = False

@@ -258,6 +258,12 @@ class Host:
         """Return BOOTTIME now."""
         return self.clock.local(self.world.now)
 
+    def is_paused(self) -> bool:
+        """Does its agent know of a pause that is on?"""
+        return (
+            self.agent is not None and self.agent.election.leads_in_pause(self.local()) is not None
+        )
+
     def draw_job_end(self) -> Span:
         """Return how long the job takes to end, in true time; it may ignore the request."""
         return self.world.habits.job_end(self.world.rng, self.spec.timing.stop_timeout)

@@ -15,6 +15,7 @@ from followtheleader.core.events import (
     AddressFound,
     HandoverRequested,
     LinkChanged,
+    PauseRequested,
     Received,
     Retuned,
     Settled,
@@ -151,6 +152,14 @@ class Table:
     def switch_over(self, name: str, to: str | None = None) -> None:
         """Ask ``name`` to have the leadership moved."""
         self.seats[name].hear(HandoverRequested(self.seats[to].id if to else 0))
+
+    def pause(self, name: str, ms: float) -> None:
+        """Ask ``name`` to pause the group for ``ms``."""
+        self.seats[name].hear(PauseRequested(int(ms * MS)))
+
+    def resume(self, name: str) -> None:
+        """Ask ``name`` to end the pause."""
+        self.seats[name].hear(PauseRequested(0))
 
     def carrier(self, name: str, *, up: bool) -> None:
         """Its interfaces have lost their carrier, or have it back."""

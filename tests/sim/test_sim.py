@@ -51,7 +51,7 @@ def test_no_promise_is_broken(kind: str) -> None:
     totals = [run_schedule(kind, seed) for seed in range(SEEDS)]
     assert sum(outcome.counts["leaders elected"] for outcome in totals) > SEEDS
     faults = {name for o in totals for name in o.counts if name.startswith("fault: ")}
-    assert len(faults) == 16, "every kind of fault was there"
+    assert len(faults) == 18, "every kind of fault was there"
     assert sum(outcome.counts["wills"] for outcome in totals) > 5
 
 

@@ -178,6 +178,8 @@ class World:
             for other in self.hosts:
                 if _knows_later_life(view, other):
                     return f"{host.name} is about to tell {other.name} of a later life"
+            if view.paused_until is not None:
+                return f"{host.name} is paused"
             if host is leader:
                 continue
             if host.spec.outranks(leader.spec) and (not self.voters or host.name in self.voters):

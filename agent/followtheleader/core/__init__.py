@@ -38,6 +38,10 @@ drives it must:
 5. give `DepositWill` to a process that outlives this one. If this one dies, that process ends the
    job first and then sends the RELEASE.
 
+**A pause** is an operator's word that the roles stay: nobody claims, and nobody is promised
+anything, but the member that led last. A leader leads on, and loses its lease as ever; restarted,
+it leads again. The newest word is known by its number, and carried by heartbeats and greetings.
+
 **Builds.** Members may be of different builds while a group is upgraded. HELLO tells which
 versions of the protocol each speaks and is itself the same in all of them; every order to send
 names the version to write in, the highest that both know. Who has none in common with us is greeted

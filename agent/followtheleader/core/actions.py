@@ -99,6 +99,18 @@ class MembersChanged:
 
 
 @value
+class PauseChanged:
+    """The group is paused for ``left``, by ``author``'s command; 0: it is no more.
+
+    ``by_time``: the pause has run out.
+    """
+
+    left: Span
+    author: NodeId
+    by_time: bool
+
+
+@value
 class Restart:
     """A peer has seen a newer incarnation of this node: begin anew above ``incarnation``."""
 
@@ -131,6 +143,7 @@ Action = (
     | LeaderChanged
     | DepositWill
     | MembersChanged
+    | PauseChanged
     | Restart
     | Stopped
     | Note

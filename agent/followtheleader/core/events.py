@@ -90,6 +90,13 @@ class HandoverRequested:
 
 
 @value
+class PauseRequested:
+    """The operator pauses the group for ``span``: the roles stay. 0: the pause is over."""
+
+    span: Span
+
+
+@value
 class LinkChanged:
     """Whether any election interface has a carrier (``up``). Without one a node does not lead."""
 
@@ -112,6 +119,7 @@ Event = (
     | StoreFailed
     | StepDownRequested
     | HandoverRequested
+    | PauseRequested
     | LinkChanged
     | StopRequested
 )

@@ -96,6 +96,7 @@ class Handovers:
             and c.agenda.may_ask
             and c.disk.may_vote
             and not c.roles.owes
+            and not c.pauses.is_on(c.out.now)
         )
 
     def _leader(self) -> Peer | None:
@@ -115,6 +116,8 @@ class Handovers:
             return
         if not asked.preempts:
             self._give(asked.target, Reason.HANDED_OVER)
+        elif self._c.pauses.is_on(self._c.out.now):
+            pass  # the roles stay
         elif asked.target == peer.owner.id and peer.priority > self._c.node.priority:
             self._give(asked.target, Reason.PREEMPTED)
 

@@ -18,6 +18,7 @@ from followtheleader.core.actions import Action, MembersChanged, Note, Send
 from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
+from followtheleader.core.pause import Pauses
 from followtheleader.core.replay import ReplayWindow
 from followtheleader.core.types import (
     ANYBODY,
@@ -116,8 +117,9 @@ def digest(words: Iterable[object]) -> int:
 class Membership:
     """Peers by id, addresses yet to be tried, and the handshake that joins the two."""
 
-    def __init__(self, node: Node, nonces: Nonces) -> None:
+    def __init__(self, node: Node, nonces: Nonces, pauses: Pauses) -> None:
         self._node = node
+        self._pauses = pauses
         self._nonces = nonces
         self.peers: dict[NodeId, Peer] = {}
         self._seeds: dict[Address, Seed] = {}
@@ -352,6 +354,7 @@ class Membership:
             timing_digest=self._timing,
             witness=node.witness,
             versions=node.versions,
+            pause=self._pauses.said(now),
             members=self._gossip(now, to) if gossip else (),
         )
 

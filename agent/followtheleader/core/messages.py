@@ -38,6 +38,24 @@ class Header:
 
 
 @value
+class Notice:
+    """What is known of pauses: the newest command, who gave it, what remains (0: resumed)."""
+
+    number: int
+    author: NodeId
+    remaining: Span
+
+
+@value
+class Pause:
+    """The group is paused, or no more; ``holder`` led last, under ``term`` (0: nobody is known)."""
+
+    notice: Notice
+    holder: NodeId
+    term: Term
+
+
+@value
 class Hello:
     """First contact and proof of life: answered by a `Hello` that carries ``nonce`` in ``echo``.
 
@@ -58,6 +76,7 @@ class Hello:
     timing_digest: int
     witness: bool
     versions: tuple[int, int] = VERSIONS
+    pause: Pause | None = None
     members: tuple[tuple[NodeId, Address], ...] = ()
 
 
@@ -104,7 +123,10 @@ class Busy:
 
 @value
 class Heartbeat:
-    """Accept me as your leader, or renew it. H, T, B of the leader rule its followers."""
+    """Accept me as your leader, or renew it. H, T, B of the leader rule its followers.
+
+    Of a pause it tells, as `Pause` does; the holder is whoever speaks.
+    """
 
     term: Term
     seq: int
@@ -115,6 +137,7 @@ class Heartbeat:
     lease: Span
     stop_timeout: Span
     echo: Nonce = NO_NONCE
+    pause: Notice | None = None
 
 
 @value
@@ -186,4 +209,5 @@ Message = (
     | Ask
     | Bye
     | Handover
+    | Pause
 )

@@ -160,6 +160,7 @@ class Proposer:
             and not c.agenda.stopping
             and not c.agenda.silent
             and c.agenda.link_up
+            and c.pauses.allows(self._me.id, c.out.now)
             and c.acceptor.lock(c.out.now) is None
             and c.disk.may_vote
         )
@@ -292,6 +293,7 @@ class Proposer:
         self._tick()
         self.leading = True
         self.predecessor = self.electorate = None
+        c.pauses.follow(self._me.id, lease.term)
         c.roles.lead(self.as_leader(), lease.deadline, Reason.ELECTED)
         c.out.add(ExtendLease(lease.deadline))
         c.out.add(PublishToken(lease.token))
@@ -341,6 +343,7 @@ class Proposer:
             lease=timing.lease,
             stop_timeout=timing.stop_timeout,
             echo=echo,
+            pause=self._c.pauses.notice(self._c.out.now),
         )
 
     def _resend(self) -> None:
@@ -369,6 +372,8 @@ class Proposer:
             return
         c.disk.used_term = term
         lease.raise_term(term)
+        if self.leading:
+            c.pauses.follow(self._me.id, term)
         self._tick()
 
     # -- losing
@@ -424,7 +429,11 @@ class Proposer:
     def _resign(self, leaving: Leaving) -> None:
         c, lease = self._c, self.held
         now = c.out.now
-        release = Release(lease.term, choose_successor(c, lease, leaving.successor))
+        # In a pause the leadership moves only if an operator moves it.
+        moves = leaving.reason is Reason.HANDED_OVER or not c.node.may_lead
+        named = moves or not c.pauses.is_on(now)
+        release = Release(lease.term, choose_successor(c, lease, leaving.successor) if named else 0)
+        c.pauses.pass_on(self._me.id, release.successor, release.term)
         self.lease = None
         self.leading, self.leaving = False, None
         self._tick_at = self._resend_at = None

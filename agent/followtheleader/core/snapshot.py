@@ -39,6 +39,8 @@ def take_snapshot(context: Context, proposer: Proposer, now: Instant) -> View:
         lock_until=lock.until if lock else None,
         connected=_connected_voters(context, proposer, now),
         members=tuple(_member(peer, context) for peer in c.membership.peers.values()),
+        listening=now < c.agenda.listening_until,
+        paused_until=c.pauses.until if c.pauses.is_on(now) else None,
     )
 
 

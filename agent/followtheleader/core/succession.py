@@ -44,7 +44,9 @@ class Will:
         """Deposit it while leading under ``lease``, if anything in it has changed."""
         c = self._c
         members = [(p.owner.id, p.address, p.version) for p in c.membership.members(c.out.now)]
-        release = Release(lease.term, choose_successor(c, lease))
+        # In a pause only this node may lead again.
+        heir = 0 if c.pauses.is_on(c.out.now) else choose_successor(c, lease)
+        release = Release(lease.term, heir)
         will = DepositWill(release, tuple(members[:WILL_RECIPIENTS]))
         if will != self.deposited:
             self.deposited = will

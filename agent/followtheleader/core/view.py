@@ -36,6 +36,8 @@ class View:
     follower). ``owes``: a job or an on_follower of ours still runs. ``support``: other members that
     acknowledged within A; ``needed``: M. ``lock_owner``, ``lock_until``: what the acceptor holds.
     ``connected``: voters, this one included, that are known to be there now (quorum groups).
+    ``paused_until``: the roles stay until then; None: the group is not paused.
+    ``listening``: this node has just begun, and does not know yet what the others know.
     """
 
     owner: Owner
@@ -55,3 +57,5 @@ class View:
     lock_until: Instant | None
     connected: int
     members: tuple[MemberView, ...]
+    paused_until: Instant | None
+    listening: bool

@@ -62,6 +62,7 @@ class Type(IntEnum):
     ASK = 12
     BYE = 13
     HANDOVER = 14
+    PAUSE = 17
 
 
 GREETINGS = frozenset((int(Type.HELLO), int(Type.HELLO_ACK)))
