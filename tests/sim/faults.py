@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from followtheleader.core.messages import (
     Ack,
@@ -50,6 +51,7 @@ class Storm:
             ("switchover", 6, self._switch_over),
             ("group paused", 6, self._pause_group),
             ("group resumed", 3, self._resume_group),
+            ("reload", 5, self._reload),
             ("disk fails", 4, self._fail_disk),
             ("clock jump", 4, self._jump),
             ("weather", 10, self._change_weather),
@@ -75,6 +77,7 @@ class Storm:
         world.on_left = lambda host: world.after(MS, host.start)
         for host in world.hosts:
             host.disk.writable = True
+            host.retune(self._plan.specs[host.index])
             host.thaw()
             host.set_carrier(up=True)
             if not host.up:
@@ -263,6 +266,16 @@ class Storm:
             self._resume_group(self._rng.choice(able))
             self._resumed = True
         self._world.after(NANOSECONDS if able else 100 * MS, self._resume_at_last)
+
+    def _reload(self, host: Host) -> None:
+        rng = self._rng
+        changed = replace(
+            host.spec,
+            priority=rng.choice((0, 50, 100, 100, 200)),
+            preempt_delay=rng.choice((None, None, 300 * MS, 2000 * MS)),
+            start_patience=rng.choice((0, 3 * NANOSECONDS)),
+        )
+        host.retune(changed)
 
     def _fail_disk(self, host: Host) -> None:
         host.disk.writable = False

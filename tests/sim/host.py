@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from followtheleader.core.actions import DepositWill, Stopped
-from followtheleader.core.events import LinkChanged, Received, Settled, Started
+from followtheleader.core.events import LinkChanged, Received, Retuned, Settled, Started
 from followtheleader.core.messages import Header, Hello, Message
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.timing import Timing
@@ -156,6 +156,13 @@ class Host:
             agent.hand_in(LinkChanged(False))
         # Who has lived before remembers the others.
         agent.hand_in(Started(remembers=self.disk.floor is not None))
+
+    def retune(self, spec: Spec) -> None:
+        """Reload: priority, preemption and patience are from now on as ``spec`` says."""
+        self.spec = spec
+        if self.agent is not None:
+            retuned = Retuned(spec.priority, spec.preempt_delay, spec.start_patience)
+            self.agent.hand_in(retuned)
 
     def set_carrier(self, *, up: bool) -> None:
         """Pull the cable, or plug it in; who pulls it also cuts the network."""

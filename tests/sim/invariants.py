@@ -9,6 +9,7 @@
     I7  no voter replaces a live lock, not even in a later life, nor votes while its own job runs
     I8  quorum: a job has ended before another node's starts; nothing is released while it runs
     I9  who knows of a pause neither begins to lead nor promises, but for the one that led last
+    I10 where not everybody hears everybody, and it stays so, nobody's role changes again and again
 
 State changes only when an agent steps or performs, or a guardian starts or ends a job; each check
 sits where its state can change, which is the same as checking after every event, only cheaper.

@@ -50,6 +50,8 @@ class World:
         self.rng = random.Random(f"world/{seed}")
         self.habits = habits or Habits()
         self.counts: Counter[str] = Counter()
+        self.changes: Counter[int] = Counter()
+        """Role changes by the index of the host."""
         self.log = trace or Trace()
         self.invariants = Invariants(self, replay)
         self._even_clocks = even_clocks
@@ -133,6 +135,7 @@ class World:
         self.invariants.role_changed(host, change)
         self.trace(host, "role", change)
         self.counts["role changes"] += 1
+        self.changes[host.index] += 1
         if change.role is Role.LEADER:
             self.counts["leaders elected"] += 1
         if self.on_role is not None:

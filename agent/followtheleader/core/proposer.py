@@ -84,6 +84,7 @@ class Proposer:
         self.leaving: Leaving | None = None
         self.lapsed: Term | None = None
         self.stopped = False
+        self.led_at: Instant = 0
         self.predecessor: tuple[Owner, Term] | None = None
         self.electorate: int | None = None
         self._failures = 0
@@ -292,6 +293,7 @@ class Proposer:
         lease.tenure = lease.term
         self._tick()
         self.leading = True
+        self.led_at = c.out.now
         self.predecessor = self.electorate = None
         c.pauses.follow(self._me.id, lease.term)
         c.roles.lead(self.as_leader(), lease.deadline, Reason.ELECTED)
