@@ -7,8 +7,8 @@ word about a third node only if that node's heartbeats are seen to advance betwe
 A heartbeat without the nonce is answered by CHALLENGE, at most once per peer in 50 ms: without that
 bound the two would answer each other for ever.
 
-*Hearsay* is a lock that rests on a holder's word. It is short, it is renewed only by news, and it
-is never passed on as one's own.
+*Hearsay* is a lock that rests on a holder's word. It lasts as long as the holder's own, is renewed
+only by news, and is never passed on as one's own.
 """
 
 from __future__ import annotations
