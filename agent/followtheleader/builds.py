@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from followtheleader.core.addresses import show
 from followtheleader.core.types import NO_VERSION, Instant
 from followtheleader.core.view import MemberView
 from followtheleader.observer import Observer
@@ -42,10 +43,10 @@ class Builds:
         return bool(found)
 
     def _describe(self, member: MemberView) -> str:
-        host, port = member.address
         older = "that member" if member.versions[1] < self._versions[0] else "this node"
+        who = f"{member.name} at {show(member.address)}"
         return (
-            f"{member.name} at {host}:{port} speaks {_words(member.versions)} of the protocol, "
+            f"{who} speaks {_words(member.versions)} of the protocol, "
             f"this node {_words(self._versions)}: the two cannot elect a leader together; upgrade "
             f"{older}, by way of a release that speaks a version of each if members must stay up"
         )

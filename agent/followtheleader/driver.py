@@ -20,18 +20,20 @@ from typing import assert_never
 from followtheleader.builds import Builds
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
+from followtheleader.core.addresses import show
 from followtheleader.core.election import Election
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.types import NANOSECONDS, Address, Instant, Owner, Role, Span
+from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
 from followtheleader.errors import StateError
-from followtheleader.host.clock import boot_mark, boottime, wall_ms
+from followtheleader.host.clock import boot_mark, boottime, wall_ms, wall_us
 from followtheleader.host.floors import Floors, next_incarnation
 from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PING, PONG, PongBudget
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
 from followtheleader.remembering import Remembering
+from followtheleader.unsent import Unsent
 from followtheleader.wire import Codec, Fault, Rejected, Sender
 
 MOST_EVENTS_AT_ONCE = 10_000
@@ -70,6 +72,7 @@ class Driver:
         self._floors = self._load_floors()
         self.endpoint = Endpoint.bind(profile.host, profile.port, self._remembering.last.port)
         self._lookout = Lookout(profile, self.endpoint, observer, self.post)
+        self._unsent = Unsent(self.endpoint, self.counters, observer)
         self._begin_life(self._memory(), owes=job_running)
 
     # -- one life
@@ -107,7 +110,7 @@ class Driver:
     def _begin_life(self, memory: Memory, above: int = 0, *, owes: bool = False) -> None:
         floors = self._floors
         stored = floors.value.incarnation if floors and floors.value else 0
-        incarnation = next_incarnation(max(stored, above), wall_ms())
+        incarnation = next_incarnation(max(stored, above), wall_us())
         if floors is not None:
             # Stored before it is used: no two lives may ever share a number.
             floors.store(incarnation=incarnation, clean_until=0)
@@ -153,6 +156,7 @@ class Driver:
             self._builds_timer.cancel()
         await self._remembering.close()
         await self._lookout.close()
+        self._unsent.close()
         self.endpoint.close()
 
     # -- questions
@@ -186,7 +190,7 @@ class Driver:
             case ev.StopRequested():
                 self._stopping = True
             case ev.LinkChanged():
-                self._link = event
+                self._link = ev.LinkChanged(event.up)
             case ev.StepDownRequested():
                 self._sit_out_until = max(self._sit_out_until, boottime() + event.sit_out)
             case ev.AddressFound(configured=True):
@@ -214,19 +218,25 @@ class Driver:
             if event.change < min(self._last_owed, self._change_offset):
                 return  # of an earlier life, and something later is owed
             event = ev.Settled(max(event.change - self._change_offset, 0))
-        orders = self._election.step(event, boottime())
+        now = boottime()
+        orders = self._election.step(event, now)
+        persisted = False
         for order in orders:
             if isinstance(order, do.Send):
                 self._send(order)
-            elif isinstance(order, do.Persist) and not self._persist(order):
-                self._inbox.appendleft(ev.StoreFailed())
-                if order.required:
-                    return  # not one word of what was to be said after it
+            elif isinstance(order, do.Persist):
+                persisted = self._persist(order)
+                if not persisted:
+                    self._inbox.appendleft(ev.StoreFailed())
+                    if order.required:
+                        return  # not one word of what was to be said after it
             elif isinstance(order, do.Restart):
                 self._restart(order.incarnation)
                 return  # what the old life wanted to say is nobody's word any more
             else:
                 self._perform(order)
+        if persisted and (took := boottime() - now) >= MS:
+            self._inbox.appendleft(ev.Stored(took))
 
     def _perform(self, order: do.Action) -> None:
         match order:
@@ -262,7 +272,7 @@ class Driver:
         if not self.endpoint.send(
             self._sender.datagram(order.message, order.receiver, order.version), order.address
         ):
-            self.counters["send-failed"] += 1
+            self._unsent.failed()
 
     def _persist(self, order: do.Persist) -> bool:
         if self._floors is None:
@@ -402,10 +412,10 @@ class Driver:
         if self._doubled_since is None:
             self._doubled_since = now
         if now - self._doubled_since > DOUBLED_FOR:
-            here = f"{self.endpoint.host}:{self.endpoint.port}"
+            here = show((self.endpoint.host, self.endpoint.port))
             self._observer.on_trouble(
                 "identity",
-                f"another node with this node's identity speaks from {source[0]}:{source[1]} "
+                f"another node with this node's identity speaks from {show(source)} "
                 f"(this one listens on {here}): two machines with one machine-id and one name? "
                 "Give one of them another `node`, or a fresh /etc/machine-id",
             )

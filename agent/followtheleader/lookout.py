@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from followtheleader import __version__
+from followtheleader.core.addresses import ANYWHERE, show
 from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged
 from followtheleader.core.types import Address, Role
 from followtheleader.core.view import MemberView
@@ -23,7 +24,6 @@ from followtheleader.net.watch import InterfaceWatch
 from followtheleader.observer import Observer, Profile
 
 ISOLATED_AFTER_SECONDS = 10.0
-ANYWHERE = "0.0.0.0"
 
 
 class Lookout:
@@ -49,6 +49,7 @@ class Lookout:
         self._announced: dict[str, Address] = {}
         self._heard_anybody = False
         self._isolation: asyncio.TimerHandle | None = None
+        self._seen: tuple[list[Interface], list[str]] | None = None
 
     def resolve_peers(self) -> None:
         """Begin with the static peers; literal addresses are posted at once."""
@@ -59,7 +60,7 @@ class Lookout:
         self._started = True
         if not self._watch.start():
             self._observer.on_note("interfaces", "changes of interfaces are not told here", {})
-        self._look_for_carrier()
+        self._look()
         if self._discovery is not None:
             self._discovery.start()
 
@@ -143,7 +144,7 @@ class Lookout:
     def _own_interfaces(self) -> list[Interface]:
         """The addresses on which we can be found: none but ours, if bound to one."""
         chosen = usable(self._profile.interfaces)
-        if self._endpoint.host != ANYWHERE:
+        if self._endpoint.host not in ANYWHERE:
             chosen = [i for i in chosen if i.address == self._endpoint.host]
         return chosen
 
@@ -167,9 +168,7 @@ class Lookout:
         """MDNS shows members, and not one datagram of theirs has come."""
         if self._heard_anybody:
             return
-        shown = ", ".join(
-            f"{name} at {host}:{port}" for name, (host, port) in self._announced.items()
-        )
+        shown = ", ".join(f"{name} at {show(address)}" for name, address in self._announced.items())
         self._observer.on_trouble(
             "isolated",
             f"mDNS shows {shown}, but nothing is heard from there: let UDP port "
@@ -180,35 +179,48 @@ class Lookout:
 
     def accept_interfaces(self) -> None:
         """Take datagrams from the election's interfaces only. Raises `AddressError`."""
-        chosen = usable(self._profile.interfaces)
+        self._accept(usable(self._profile.interfaces))
+
+    def _accept(self, chosen: list[Interface]) -> None:
         self._endpoint.accept({interface.index for interface in chosen})
 
-    def _look_for_carrier(self) -> None:
+    def _look(self) -> bool:
+        """Take up what the interfaces are now; return whether they are others than before."""
+        chosen = usable(self._profile.interfaces)
+        self._accept(chosen)
+        names = sorted({interface.name for interface in chosen})
+        before, self._seen = self._seen, (chosen, [name for name in names if has_carrier(name)])
+        if self._seen == before:
+            return False
+        self._judge_carrier(*self._seen, moved=before is not None and before[0] != chosen)
+        return True
+
+    def _judge_carrier(self, chosen: list[Interface], carriers: list[str], *, moved: bool) -> None:
         """Without a carrier on any election interface a node does not lead."""
-        if self._endpoint.host != ANYWHERE:
+        if self._endpoint.host not in ANYWHERE:
             return  # bound to one address, perhaps of loopback: the operator knows best
-        names = sorted({interface.name for interface in usable(self._profile.interfaces)})
-        up = any(has_carrier(name) for name in names)
-        if up:
+        if carriers:
             self._observer.on_relief("carrier")
         else:
-            where = ", ".join(names) or "no usable interface"
+            where = ", ".join(sorted({i.name for i in chosen})) or "no usable interface"
             self._observer.on_trouble(
                 "carrier",
                 f"no carrier ({where}): this node cannot lead; plug it in, "
                 "or name the `interfaces` (or `host`) to use",
             )
-        self._post(LinkChanged(up))
+        self._post(LinkChanged(bool(carriers), moved))
 
     def _on_interfaces_changed(self) -> None:
         try:
-            self.accept_interfaces()
-            self._look_for_carrier()
+            changed = self._look()
         except (AddressError, OSError) as error:
+            self._seen, changed = None, True
             self._observer.on_trouble("interfaces", str(error))
         else:
             self._observer.on_relief("interfaces")
-        if self._discovery is not None:
+        # Routers prolong IPv6 addresses every few minutes, or seconds, on all hosts at once: if
+        # each were announced anew for that, each would wake all others.
+        if changed and self._discovery is not None:
             self._discovery.refresh()
 
 

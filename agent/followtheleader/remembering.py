@@ -1,7 +1,8 @@
 """The members on disk: written a moment after they have changed.
 
 Promise: a disk that stalls delays nobody. A thread of its own does the writing, and what changes
-while it writes is written next; who leaves waits a moment for it, and then goes without.
+while it writes is written next; who leaves waits a moment for it, and then goes without. A disk or
+a machine that has no room for it is a trouble, ``members-file``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from followtheleader.core.view import MemberView
 from followtheleader.errors import StateError
@@ -38,6 +40,8 @@ class Remembering:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._writer: threading.Thread | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._again = False
         self.last = members.load(directory) if directory is not None else Remembered()
 
@@ -52,13 +56,14 @@ class Remembering:
             self._timer = self._loop.call_later(AFTER_SECONDS, self._save)
 
     async def close(self) -> None:
-        """Write what is not written yet."""
+        """Write what is not written yet; what takes too long is not heard of any more."""
         if self._timer is not None:
             self._timer.cancel()
             self._save()
-        deadline = asyncio.get_running_loop().time() + LEAVE_WITHIN_SECONDS
-        while self._writer is not None and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.01)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_WITHIN_SECONDS):
+                await self._idle.wait()
+        self._loop = None
 
     def _save(self) -> None:
         self._timer = None
@@ -69,10 +74,20 @@ class Remembering:
             return
         known = list(self._known().values())
         # A daemon: one that a dead disk holds for ever must not keep the process from ending.
-        self._writer = threading.Thread(
+        writer = threading.Thread(
             target=self._write, args=(self._directory, known), name="members", daemon=True
         )
-        self._writer.start()
+        try:
+            writer.start()
+        except RuntimeError as error:
+            self._observer.on_trouble(
+                "members-file",
+                f"{self._directory}: members are not remembered: {error}; "
+                "raise `TasksMax=` of the unit, or the limits of this user (ulimit -u, -v)",
+            )
+            return
+        self._writer = writer
+        self._idle.clear()
 
     def _known(self) -> dict[int, RememberedMember]:
         now, wall = boottime(), wall_ms()
@@ -89,13 +104,13 @@ class Remembering:
         except StateError as error:
             fault = str(error)
         loop = self._loop
-        if loop is not None and not loop.is_closed():
-            try:
+        if loop is not None:
+            with suppress(RuntimeError):  # closed in between: nobody waits for it any more
                 loop.call_soon_threadsafe(self._written, fault)
-            except RuntimeError:
-                pass  # closed in between: nobody waits for it any more
 
     def _written(self, fault: str | None) -> None:
+        if self._loop is None:
+            return
         self._writer = None
         if fault is not None:
             self._observer.on_trouble("members-file", fault)
@@ -104,3 +119,5 @@ class Remembering:
         if self._again:
             self._again = False
             self._save()
+        if self._writer is None:
+            self._idle.set()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from followtheleader.core.actions import ChangeRole
+from followtheleader.core.addresses import show
 from followtheleader.core.membership import SEEN_FOR
 from followtheleader.core.node import Node
 from followtheleader.core.types import MS, Instant, LeaderInfo, Role
@@ -69,7 +70,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
     return {
         "name": member.name,
         "id": f"{member.id:016x}",
-        "address": f"{member.address[0]}:{member.address[1]}",
+        "address": show(member.address),
         "priority": member.priority,
         "witness": member.witness,
         "voter": member.voter,

@@ -7,6 +7,7 @@ import os
 from types import TracebackType
 
 from followtheleader.config.settings import Settings
+from followtheleader.core.addresses import ANYWHERE
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import NANOSECONDS, NodeId, Span
 from followtheleader.host.directories import Directories
@@ -46,7 +47,7 @@ def profile_of(settings: Settings, directories: Directories, me: NodeId | None =
 
 def own_address(settings: Settings) -> str:
     """Return an address by which this node may be reached; empty if there is none."""
-    if settings.host != "0.0.0.0":
+    if settings.host not in ANYWHERE:
         return settings.host
     return next((interface.address for interface in usable(settings.interfaces)), "")
 

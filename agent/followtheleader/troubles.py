@@ -1,5 +1,10 @@
 """What does not work at present: said once, shown while it lasts, said once more when it is over.
 
+While trouble of one kind lasts, each text of it is said once: what swings between two faults (A, B,
+A) is two lines, not a line for each swing, and status shows which of them it is now. Said means
+logged and told to on_error. Only the last few texts are known (`MOST_SAID`): more than that are new
+faults each time, and then an old one is said again.
+
 A disk that is full works again for a moment whenever something is removed. So that the log does not
 swing with it, the end of such trouble is told only after it has stayed away for ten seconds; what
 comes back before that has been said already.
@@ -26,7 +31,7 @@ class Troubles:
         self._said: dict[str, set[str]] = {}
 
     def begin(self, kind: str, text: str) -> bool:
-        """It does not work; return whether that is news."""
+        """It does not work; return whether ``text`` is news, see above."""
         self._timers.cancel(f"trouble {kind}")
         said = self._said.setdefault(kind, set())
         self.present[kind] = text

@@ -71,8 +71,15 @@ class Stand:
         return nodes
 
     def pair(self, **keys: Any) -> tuple[Node, Node]:
-        """Two nodes that run: the one that leads, then the one that follows it."""
-        first, second = (node.start() for node in self.group("ab", **keys))
+        """Two nodes that run: the one that leads, then the one that follows it.
+
+        An open group's start one after the other: on a busy machine both may lead for a moment.
+        """
+        first, second = self.group("ab", **keys)
+        first.start()
+        if not keys.get("voters"):
+            first.wait_role("leader")
+        second.start()
         leader = self.wait_one_leader()
         return leader, second if leader is first else first
 

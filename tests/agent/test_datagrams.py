@@ -34,6 +34,7 @@ def test_pings_and_noise(stand: Stand) -> None:
     rng = random.Random(7)
     noise = [rng.randbytes(rng.randrange(1, 1400)) for _ in range(300)]
     noise += [b"\xf2\x01" + rng.randbytes(rng.randrange(0, 158)) for _ in range(300)]
+    noise += [b"", b"ping", b"PING\n", b"PONG"]  # only the exact word is a question
     changes = [a.status()["change"], b.status()["change"]]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
         for datagram in noise:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from agent.stand import Stand
+import json
+import time
+from contextlib import suppress
+
+from agent.stand import Node, Stand
+
+
+def life(node: Node) -> int:
+    """The incarnation that it has stored; 0 before it has."""
+    with suppress(OSError):
+        stored: int = json.loads((node.state / "floor.json").read_text())["incarnation"]
+        return stored
+    return 0
 
 
 def test_two_nodes_with_one_identity_both_say_so(stand: Stand) -> None:
@@ -10,6 +22,10 @@ def test_two_nodes_with_one_identity_both_say_so(stand: Stand) -> None:
     one, other = stand.group("ab", node="twin")
     one.start(code=soon)
     other.start(code=soon)
+    # Clones start together: in one millisecond, and yet they are two.
+    stand.wait(lambda: life(one) and life(other), "both have begun")
+    assert life(one) != life(other)
+    assert all(abs(life(node) - time.time_ns() // 1000) < 60_000_000 for node in (one, other))
     for node, twin in ((one, other), (other, one)):
         stand.wait(lambda n=node: "identity" in n.problems, f"{node.name} sees its twin")
         assert f"127.0.0.1:{twin.port}" in node.problems

@@ -168,7 +168,7 @@ def test_a_full_disk_is_told_once(stand: Stand) -> None:
     code += "agent.STATE_FILE_RETRY_SECONDS = 0.05; troubles.QUIET_SECONDS = 2\n" + SOON
     node.start(code=code, prefix=("unshare", *rights, "sh", "-c", OWN_TMPFS, str(node.runtime)))
     real = Path(f"/proc/{node.pid}/root{node.runtime}")
-    stand.wait((real / "leader").exists, "it leads")
+    stand.wait(lambda: stand.lines(node)[1:], "it leads, and everything is written")
     filler = real / "filler"
     with suppress(OSError), filler.open("wb", buffering=0) as file:
         while file.write(bytes(4096)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import stat
 from contextlib import ExitStack
@@ -80,3 +81,17 @@ def accept_every_kind_of_client(node: Node) -> None:
         answers = [one.makefile("rb").readline() for one in crowd]
         assert answers == [b"follower\n"] * 100
     assert node.status()["change"] == change
+
+
+def test_an_agent_without_a_free_descriptor_goes_on(stand: Stand) -> None:
+    node = stand.node().start(code="from followtheleader import agent; agent.LOOK_SECONDS = 0.1")
+    node.wait_role("leader")
+    stand.wait(lambda: len(stand.lines(node)) == 2, "on_leader has ended")
+    before = resource.prlimit(node.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(node.pid, resource.RLIMIT_NOFILE, (3, before[1]))  # it has those
+    (node.runtime / "status.sock").unlink()
+    told = f"{node.runtime}/status.sock: cannot be written by uid {os.geteuid()}: Too many open"
+    stand.wait(lambda: told in node.log, "it says so")
+    resource.prlimit(node.pid, resource.RLIMIT_NOFILE, before)
+    stand.wait(lambda: node.status() and not node.problems, "all is well")
+    assert node.stop() == 0

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
 import shlex
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +15,9 @@ import pytest
 
 from cli.command import COMMAND, Result, clean_environment
 from cli.stand_in import StandIn
+from followtheleader import __version__
+from followtheleader.cli.main import main
+from followtheleader.cli.streams import Guard
 
 NO_SPACE = "ftl-agent: standard output: No space left on device\n"
 BUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
@@ -107,3 +114,74 @@ def test_a_demo_without_an_audience_ends_soon(folder: Path) -> None:
     assert result.code == 128 + 13
     assert "Traceback" not in result.err
     assert time.monotonic() - begun < 20
+
+
+class Full(io.StringIO):
+    """A stream without a descriptor that takes nothing."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_host_program_keeps_its_descriptors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its stdout is a file of its own, or none at all; descriptor 1 is not ours to silence."""
+    with open("/dev/full", "w") as full, monkeypatch.context() as host:
+        host.setattr(sys, "stdout", full)
+        assert main(["--version"]) == 1
+        assert sys.stdout is full
+        assert os.readlink(f"/proc/self/fd/{full.fileno()}") == "/dev/full"
+        assert not os.get_inheritable(full.fileno())
+        host.setattr(sys, "stdout", Full())
+        assert main(["--version"]) == 1
+    os.write(1, b"of the host\n")
+    assert capfd.readouterr() == ("of the host\n", 2 * NO_SPACE)
+
+    heard = io.StringIO()
+    monkeypatch.setattr(sys, "stdout", heard)
+    assert main(["--version"]) == 0
+    assert heard.getvalue() == f"ftl-agent {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["--version"], ["check", "svc.yaml"]], ids=lambda words: words[0]
+)
+def test_a_stream_that_the_host_has_closed(
+    words: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("TERM", "xterm")  # a terminal would be asked whether it is one
+    for closed in (io.StringIO(), (folder / "out").open("w")):
+        closed.close()
+        monkeypatch.setattr(sys, "stdout", closed)
+        assert main(words) == 1
+        said = capsys.readouterr().err.rstrip(".\n")
+        assert said == "ftl-agent: standard output: I/O operation on closed file"
+        with monkeypatch.context() as silent:  # nothing was to be said there
+            silent.setattr(sys, "stdout", io.StringIO())
+            silent.setattr(sys, "stderr", closed)
+            assert main(words) == 0
+
+
+def test_the_streams_are_left_as_they_were_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "out").open("w", encoding="ascii", errors="strict") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        with Guard() as outer:
+            assert sys.stdout is outer
+            with Guard() as inner:
+                assert inner is outer
+            assert main(["--version"]) == 0
+            assert sys.stdout is outer
+            assert out.errors == "backslashreplace"
+            print("é")
+        found: object = sys.stdout
+        assert found is out
+        assert out.errors == "strict"
+    said = (tmp_path / "out").read_text()
+    assert said == f"ftl-agent {__version__}\n\\xe9\n"

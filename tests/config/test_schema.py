@@ -180,6 +180,7 @@ def looser(key: Key, value: Any) -> bool:
     newline = any(word.endswith("\n") for word in words)
     # Within brackets, what an IPv6 address is; and one in sixteen bits of words.
     ipv6 = key.name == "peers" and any(word.startswith("[") for word in words)
+    ipv6 = ipv6 or (key.name == "host" and ":" in str(value))
     number = isinstance(value, float) and value == int(value)
     return newline or ipv6 or number or any(not word.isascii() for word in words)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from followtheleader.core.actions import Persist
+from followtheleader.core.events import Stored
 from followtheleader.core.messages import Ack, Heartbeat, Hello, Prepare, Promise, Release
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import Timing
@@ -94,6 +95,21 @@ def test_a_carrier_that_is_back_means_greeting_at_once() -> None:
     before = len(table.said("a", Hello))
     table.carrier("a", up=True)
     assert len(table.said("a", Hello)) == before + 1
+
+
+@EITHER_KIND
+def test_who_has_other_addresses_greets_and_goes_on(quorum: bool) -> None:
+    """The others speak to where they heard us last. Without a carrier there is nobody to greet."""
+    table = three(quorum=quorum)
+    table.until_leads("a")
+    table.run_for(1000)
+    for name, times in (("b", 1), ("a", 1), ("b", 0)):
+        if not times:
+            table.carrier(name, up=False)
+        before = len(table.said(name, Hello))
+        table.carrier(name, up=times > 0, moved=True)
+        assert len(table.said(name, Hello)) == before + 2 * times
+    assert table.leaders() == ["a"]
 
 
 @EITHER_KIND
@@ -337,6 +353,26 @@ def test_doubt_in_oneself_is_extended_once() -> None:
     assert claims(table, "a") > 0
 
 
+@EITHER_KIND
+def test_the_wait_of_a_claim_begins_when_it_is_spoken(quorum: bool) -> None:
+    """The disk kept a's PREPARE for 500 ms. Nobody could answer it in that time: an open group's
+    candidate leads not before W (100) after it, a quorum group's gives up not before R (200)."""
+    table = Table("a b c", quorum=quorum, priorities=NEVER_LEAD)
+    for name in "abc":
+        table.start(name)
+    wait = 200 if quorum else 100
+    table.until_said("a", "b", Prepare)
+    table.seats["a"].hear(Stored(500 * MS))
+    table.run_for(500 + wait - 1)
+    assert table.said("a", Release) == []
+    assert table.leaders() == []
+    table.run_for(2)
+    if quorum:
+        assert table.said("a", Release)
+    else:
+        assert table.leaders() == ["a"]
+
+
 def test_a_failing_disk_is_not_tried_at_every_heartbeat() -> None:
     """b, of an open group, follows although its disk fails, and acknowledges every heartbeat. It
     tries its disk every ten seconds, and writes when the disk is well again."""
@@ -406,3 +442,11 @@ def test_a_hinted_leader_that_resigns_is_gone_at_once() -> None:
     table.stop("a")
     table.run_for(200)
     assert (table.view("b").role, table.view("b").leader) == (Role.CANDIDATE, None)
+
+
+@EITHER_KIND
+def test_leading_needs_no_second_flush(quorum: bool) -> None:
+    """What the claim has written says all: the term, and the lock that a leader grants itself."""
+    table = three(quorum=quorum)
+    orders = [order for order in table.seats["a"].orders if isinstance(order, Persist)]
+    assert [(order.floor, order.max_lock) for order in orders] == [(1, 1000 * MS)]

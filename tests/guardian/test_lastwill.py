@@ -67,3 +67,14 @@ def test_anything(host: str, port: int, data: bytes) -> None:
 
 def test_the_type_is_the_codecs() -> None:
     assert lastwill.RELEASE_TYPE == RELEASE_TYPE
+
+
+@pytest.mark.parametrize(
+    ("host", "family"), [("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)]
+)
+def test_it_is_sent_by_both_families(host: str, family: socket.AddressFamily) -> None:
+    with socket.socket(family, socket.SOCK_DGRAM) as heir:
+        heir.bind((host, 0))
+        heir.settimeout(5)
+        assert lastwill._send(host, heir.getsockname()[1], GOOD) == set()
+        assert heir.recv(200) == GOOD

@@ -32,6 +32,8 @@ def test_a_directory_that_is_not_writable_any_more(stand: Stand, how: str) -> No
         if how == "death":
             agent.kill()
         stand.wait_line("end", "follower")
+        if how == "lapse":
+            agent.wait("settled", change=1, event="follower")  # and whatever was said before
         assert (stand.runtime / "role").read_text() == "follower\n"
         assert json.loads((stand.runtime / "state.json").read_text()) == {"role": "follower"}
         agent.read()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import grp
 import os
+import resource
 import select
 import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -311,3 +312,29 @@ def test_a_socket_whose_file_is_gone_is_made_again(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     asyncio.run(main())
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    """Nothing can be opened meanwhile; what is open stays."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_socket_that_cannot_be_made_again_for_want_of_descriptors(tmp_path: Path) -> None:
+    """A `StateError` with the path, and the next attempt may work."""
+
+    async def main() -> None:
+        path = tmp_path / "s"
+        async with serving(path) as server:
+            path.unlink()
+            with no_descriptor_left(), pytest.raises(StateError, match="Too many open files"):
+                server.restore()
+            server.restore()
+            assert await exchange(path, b"role\n") == b"follower\n"
+
+    asyncio.run(main())

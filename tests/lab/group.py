@@ -70,6 +70,7 @@ class Group:
     preset   `timing`: fast or relaxed; without it the defaults are in force
     hook     what hooks do, see `Host.configure`; "job": on_leader starts one that stamps
     settings more keys of the YAML, for every host
+    ipv4, ipv6  which addresses hosts have, beside the link-local ones, see `Network`
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class Group:
         preset: str | None = None,
         hook: str | Mapping[str, str] = "job",
         settings: Mapping[str, Any] | None = None,
+        ipv4: bool = True,
+        ipv6: bool = False,
     ) -> None:
         names = [f"h{number + 1}" for number in range(size)]
         stop_ms = stop_ms if stop_ms is not None else 400 if quorum else 0
         self.quorum = quorum
         self.timing = Timing(HEARTBEATS[preset], 3, stop_ms / 1000)
-        self.network = Network(names)
+        self.network = Network(names, ipv4=ipv4, ipv6=ipv6)
         self.hosts: list[Host] = []
         self._hook = hook
         self._settings: dict[str, Any] = {"service": "lab", "stop_timeout": f"{stop_ms}ms"}

@@ -63,12 +63,16 @@ def run(*argv: str, stdin: str = "") -> str:
 class Network:
     """One switch and its hosts, ``with Network(["h1", "h2"]) as network:``.
 
-    ``directory`` is private to this network and root-owned; host N has the address 10.77.0.N on
-    its interface ``eth0``.
+    ``directory`` is private to this network and root-owned; host N has the addresses 10.77.0.N if
+    ``ipv4``, fd77::N if ``ipv6``, and the link-local one that the kernel gives it, on its interface
+    ``eth0``.
     """
 
-    def __init__(self, hosts: Sequence[str]) -> None:
+    def __init__(self, hosts: Sequence[str], *, ipv4: bool = True, ipv6: bool = False) -> None:
         self.hosts = list(hosts)
+        self._ipv4 = ipv4
+        self._ipv6 = ipv6
+        self._without = ""
         self.prefix = f"{PREFIX}{os.getpid()}-{next(_serial)}-"
         self._switch = f"{self.prefix}switch"
         self._blocked: set[tuple[str, str]] = set()
@@ -97,8 +101,11 @@ class Network:
     def netns(self, host: str) -> str:
         return f"{self.prefix}{host}"
 
-    def address(self, host: str) -> str:
-        return f"10.77.0.{self.hosts.index(host) + 1}"
+    def address(self, host: str, above: int = 0) -> str:
+        return f"10.77.0.{self.hosts.index(host) + 1 + above}"
+
+    def address6(self, host: str, above: int = 0) -> str:
+        return f"fd77::{self.hosts.index(host) + 1 + above:x}"
 
     def enter(self, host: str) -> list[str]:
         """The words before a command that make it run *as* that host; every step is an exec."""
@@ -150,8 +157,32 @@ class Network:
         self._lossy = dict.fromkeys(itertools.permutations(self.hosts, 2), percent)
         self._apply()
 
+    def cut_family(self, family: int) -> None:
+        """No IPv4 (4) or no IPv6 (6) on any link; the other one goes on."""
+        self._without = "ip6" if family == 6 else "{ ip, arp }"
+        self._apply()
+
+    def move(self, host: str) -> None:
+        """Give the host other addresses, a hundred higher, in place of its own."""
+        address, address6 = f"{self.address(host)}/24", f"{self.address6(host)}/64"
+        moved, moved6 = f"{self.address(host, 100)}/24", f"{self.address6(host, 100)}/64"
+        lines = ""
+        if self._ipv4:
+            lines += f"addr add {moved} dev eth0\naddr del {address} dev eth0\n"
+            lines += "route replace 224.0.0.0/4 dev eth0\n"
+            # The kernel takes what it calls secondary addresses of a net with the first.
+            lines += f"addr replace {moved} dev eth0\n"
+        if self._ipv6:
+            lines += f"addr add {moved6} dev eth0 nodad\naddr del {address6} dev eth0\n"
+        run("ip", "-n", self.netns(host), "-batch", "-", stdin=lines)
+
+    def switch_ipv6_off(self, host: str) -> None:
+        """As by net.ipv6.conf.all.disable_ipv6: sockets can be had, addresses cannot."""
+        run(*self.enter(host), "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
+
     def heal(self) -> None:
         """Every cut and every loss ends at once (carriers are left as they are)."""
+        self._without = ""
         self._blocked.clear()
         self._lossy.clear()
         self._apply()
@@ -159,6 +190,8 @@ class Network:
     def _apply(self) -> None:
         pairs = ", ".join(f'"{a}" . "{b}"' for a, b in sorted(self._blocked))
         rules = [f"iifname . oifname {{ {pairs} }} drop"] if pairs else []
+        if self._without:
+            rules.append(f"ether type {self._without} drop")
         for (a, b), percent in self._lossy.items():
             rules.append(f'iifname "{a}" oifname "{b}" numgen random mod 100 < {percent} drop')
         script = (
@@ -188,10 +221,11 @@ class Network:
             f"link set {host} master br0\nlink set {host} up\n"
         )
         run("ip", "-n", self._switch, "-batch", "-", stdin=cable)
-        port = (
-            f"link set lo up\naddr add {self.address(host)}/24 dev eth0\n"
-            "link set eth0 up\nroute add 224.0.0.0/4 dev eth0\n"
-        )
+        port = "link set lo up\nlink set eth0 up\n"
+        if self._ipv4:
+            port += f"addr add {self.address(host)}/24 dev eth0\nroute add 224.0.0.0/4 dev eth0\n"
+        if self._ipv6:
+            port += f"addr add {self.address6(host)}/64 dev eth0 nodad\n"
         run("ip", "-n", netns, "-batch", "-", stdin=port)
 
     def _remove(self) -> None:

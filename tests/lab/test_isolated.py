@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
 
@@ -44,4 +45,26 @@ def test_members_that_are_shown_but_not_heard(build: Callable[..., Group]) -> No
         nft(group, host, "delete", "table", "inet", "firewall")
     group.wait_one_leader()
     wait_until(lambda: "firewall" not in problems(one), 10, "the problem is over")
+    group.check()
+
+
+OWN_RULES = """
+table inet firewall {
+  chain outgoing { type filter hook output priority 0; udp dport 9001 drop; }
+}
+"""
+
+
+def test_a_host_whose_own_firewall_lets_nothing_out(build: Callable[..., Group]) -> None:
+    group = build(2)
+    group.start()
+    group.wait_one_leader()
+    one, other = group.hosts
+    nft(group, one, "-f", "-", rules=OWN_RULES)
+    told = re.compile(r"cannot leave this host: to \S+:9001: Operation not permitted \(a firewall")
+    wait_until(lambda: told.search(problems(one)), 30, f"{one} says why it is not heard")
+    assert problems(other) == ""
+    nft(group, one, "delete", "table", "inet", "firewall")
+    wait_until(lambda: problems(one) == "", 30, "it is heard again")
+    group.wait_one_leader()
     group.check()

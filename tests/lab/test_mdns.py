@@ -111,6 +111,17 @@ def test_who_follows_nobody_is_announced_again_and_again(start: Callable[..., Pr
         listener.wait_for_next()
 
 
+def test_a_change_right_after_an_announcement_is_announced_a_little_later(
+    start: Callable[..., Process],
+) -> None:
+    listener = start("b", "-c", LISTENER)
+    a = start("a", *member("a", 1))
+    listener.wait_for_next()
+    a.say("follow")
+    for _ in range(5):  # three at the start: the others are for the change
+        listener.wait_for_next()
+
+
 def test_port_5353_taken_exclusively_then_freed(start: Callable[..., Process]) -> None:
     holder = start(
         "a",

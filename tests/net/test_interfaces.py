@@ -12,7 +12,10 @@ from followtheleader.net.interfaces import _LEFT_OUT, Interface, has_carrier, us
 
 def test_loopback_only_when_named() -> None:
     index = socket.if_nametoindex("lo")
-    assert Interface("lo", index, "127.0.0.1", 8) in usable(("lo",))
+    assert usable(("lo",))[:2] == [
+        Interface("lo", index, "127.0.0.1", 8),
+        Interface("lo", index, "::1", 128),
+    ]
     assert "lo" not in {interface.name for interface in usable()}
 
 

@@ -12,6 +12,7 @@ from followtheleader.errors import AddressError
 from followtheleader.net import mdns
 from followtheleader.net.interfaces import Interface
 from followtheleader.net.mdns import Announcement, Discovery, label, service_mark
+from followtheleader.net.mdns_session import _sockets
 
 WHO = Announcement("svc", "node-a.example", 0xAB, 9001, "1.0")
 
@@ -41,6 +42,29 @@ def test_txt_entries_fit(service: str) -> None:
 def test_services_are_told_apart_whatever_their_length() -> None:
     names = ["a", "b", "x" * 200, "x" * 201, "x" * 202]
     assert len({service_mark(name) for name in names}) == len(names)
+
+
+def test_one_socket_for_each_interface_and_family() -> None:
+    places = [
+        Interface("eth0", 2, "10.0.0.2", 24),
+        Interface("eth0", 2, "10.0.0.3", 24),
+        Interface("eth1", 3, "10.0.1.2", 24),
+        Interface("eth0", 2, "fd00::2", 64),
+        Interface("eth0", 2, "fe80::2%eth0", 64),
+        Interface("eth1", 3, "fe80::3%eth1", 64),
+    ]
+    assert _sockets(places) == ["10.0.0.2", "10.0.1.2", "fe80::2", "fe80::3"]
+
+
+def test_two_interfaces_with_the_same_address() -> None:
+    """A VLAN has the link-local address of what it lies on; a numberless link borrows IPv4."""
+    places = [
+        Interface("eth0", 2, "10.0.0.2", 32),
+        Interface("eth0.7", 7, "10.0.0.2", 32),
+        Interface("eth0", 2, "fe80::2%eth0", 64),
+        Interface("eth0.7", 7, "fe80::2%eth0.7", 64),
+    ]
+    assert _sockets(places) == ["10.0.0.2", 2, 7]
 
 
 def run_until_told(interfaces: object, most_seconds: float = 5) -> list[str]:
@@ -79,7 +103,7 @@ CURE = "members are found by `peers` and remembered addresses only; trying on"
 
 
 def test_no_interface_yet() -> None:
-    assert run_until_told([]) == [f"mDNS: no usable interface has an IPv4 address yet; {CURE}"]
+    assert run_until_told([]) == [f"mDNS: no usable interface has an address yet; {CURE}"]
 
 
 def test_an_interface_that_vanished() -> None:

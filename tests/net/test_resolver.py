@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -30,11 +31,17 @@ def test_literals_are_told_at_once_and_names_soon() -> None:
                 named.set()
 
         peers = [("10.0.0.2", 9001), ("localhost", 9002), ("localhost", 9002)]
+        peers += [("FD00:0::2", 9001), ("fe80::1%lo", 9001)]
         running = Resolver(peers, on_addresses, lambda message: None)
         running.start()
-        assert told == {"10.0.0.2": [("10.0.0.2", 9001)]}
+        assert told == {
+            "10.0.0.2": [("10.0.0.2", 9001)],
+            "FD00:0::2": [("fd00::2", 9001)],
+            "fe80::1%lo": [("fe80::1%lo", 9001)],
+        }
         await until(named)
-        assert told["localhost"] == [("127.0.0.1", 9002)]
+        assert ("127.0.0.1", 9002) in told["localhost"]
+        assert set(told["localhost"]) <= {("127.0.0.1", 9002), ("::1", 9002)}
         await running.close()
 
     asyncio.run(main())
@@ -139,6 +146,19 @@ def test_a_dead_name_server_delays_no_stop(monkeypatch: pytest.MonkeyPatch) -> N
         if thread.name == "resolve host-b":
             thread.join(5)
             assert not thread.is_alive()
+
+
+def test_a_name_of_both_families(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's number of the link becomes the interface's name."""
+    lo = socket.if_nametoindex("lo")
+    answers = [("10.0.0.2", 9001), ("fd00::2", 9001, 0, 0), ("fe80::2", 9001, 0, lo)]
+    found = [(None, None, 0, "", answer) for answer in [*answers, answers[0]]]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+    assert resolver._getaddrinfo("host-b", 9001) == [
+        ("10.0.0.2", 9001),
+        ("fd00::2", 9001),
+        ("fe80::2%lo", 9001),
+    ]
 
 
 @pytest.mark.parametrize("host", ["x" * 300, "a..b", "ü" * 70])

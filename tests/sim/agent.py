@@ -31,10 +31,11 @@ from followtheleader.core.events import (
     Received,
     StepDownRequested,
     StopRequested,
+    Stored,
     Woken,
 )
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.types import Address, NodeId, Span
+from followtheleader.core.types import Address, Instant, NodeId, Span
 from sim.driver import Driver
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Agent(Driver):
         self._datagrams = 0
         self._rest: list[Action] = []
         self._blocked = False
+        self._blocked_at: Instant = 0
         self._idle_wakes = 0
 
     # -- in
@@ -131,8 +133,11 @@ class Agent(Driver):
         """Finish what was begun, drain what is buffered, then look at the clock."""
         if not self._can_run(blocked=True):
             return
-        rest, self._rest, self._blocked = self._rest, [], False
+        waited, self._blocked = self._blocked, False
+        rest, self._rest = self._rest, []
         self.perform(rest)
+        if waited and self._can_run():
+            self.step(Stored(self.host.local() - self._blocked_at))
         while self._inbox and self._can_run():
             event = self._inbox.popleft()
             self._datagrams -= isinstance(event, Received)
@@ -213,7 +218,7 @@ class Agent(Driver):
         wait = self._world.habits.fsync(self._world.rng)
         if not wait:
             return False
-        self._rest, self._blocked = rest, True
+        self._rest, self._blocked, self._blocked_at = rest, True, self.host.local()
         self._world.after(wait, self._unblock)
         return True
 

@@ -1,9 +1,9 @@
 """The driver of one `Election`: what every shell owes the core, once for every simulated world.
 
 Actions are performed in the order of the list. Disk before network: what follows a `Persist` waits
-for the disk; if a required one fails, the rest is never performed, and the election hears
-`StoreFailed`. The header's counter grows with every datagram. What an order does in its world is
-left to the subclass, and so are clock, inbox and guardian.
+for the disk; if a required one fails, the rest is never performed. The election hears `StoreFailed`
+then, and `Stored` of a disk that was slow. The header's counter grows with every datagram. What an
+order does in its world is left to the subclass, and so are clock, inbox and guardian.
 """
 
 from __future__ import annotations

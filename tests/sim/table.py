@@ -161,9 +161,9 @@ class Table:
         """Ask ``name`` to end the pause."""
         self.seats[name].hear(PauseRequested(0))
 
-    def carrier(self, name: str, *, up: bool) -> None:
-        """Its interfaces have lost their carrier, or have it back."""
-        self.seats[name].hear(LinkChanged(up))
+    def carrier(self, name: str, *, up: bool, moved: bool = False) -> None:
+        """Its interfaces have lost their carrier, or have it back; ``moved``: other addresses."""
+        self.seats[name].hear(LinkChanged(up, moved))
 
     def settle(self, name: str) -> None:
         """The guardian says that the newest change's job and hooks have ended."""

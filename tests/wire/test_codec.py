@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+from typing import get_args
 
 import pytest
 
@@ -12,7 +13,7 @@ from followtheleader.core.timing import lock_span
 from followtheleader.core.types import MAX_TERM, MS, NANOSECONDS, Address, Owner
 from followtheleader.errors import InvariantBroken
 from followtheleader.wire import RELEASE_TYPE, Codec, Fault, Rejected
-from followtheleader.wire.body import MAX_MEMBERS, MAX_SPAN, parse
+from followtheleader.wire.body import _PACKERS, _SHAPES, MAX_MEMBERS, MAX_SPAN, parse
 from followtheleader.wire.layout import Type
 from wire.forge import forge, resealed
 from wire.golden import recorded, spoken
@@ -396,3 +397,12 @@ def test_a_header_that_others_would_drop_is_not_sent(header: Header) -> None:
 def test_nobody_has_no_codec(me: int) -> None:
     with pytest.raises(InvariantBroken):
         Codec(SERVICE, me)
+
+
+def test_no_message_is_forgotten() -> None:
+    """A HELLO has two types, and its own way."""
+    assert {*_PACKERS, Hello} == set(get_args(Message))
+    assert Hello not in _PACKERS
+    packed = {kind for kind, _ in _PACKERS.values()}
+    assert len(packed) == len(_PACKERS)
+    assert {*packed, Type.HELLO, Type.HELLO_ACK} == set(_SHAPES) == set(Type)

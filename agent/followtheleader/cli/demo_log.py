@@ -80,24 +80,34 @@ def first(records: Iterable[Record], condition: Callable[[Record], bool]) -> Rec
     return next((record for record in records if condition(record)), None)
 
 
-def broken_promises(records: Iterable[Record]) -> list[str]:
+class Broken(NamedTuple):
+    """A job that worked while it must not. ``excusable``: two led at once, which an open group
+    does where a machine has no time for it; only `voters` exclude that."""
+
+    text: str
+    excusable: bool
+
+
+def broken_promises(records: Iterable[Record]) -> list[Broken]:
     """Every place where a job worked while it must not: beside another's, or out of its tenure.
 
     A tenure lasts from a node's on_leader to its on_follower, and its job must have ended before
     that on_follower.
     """
-    found: list[str] = []
+    found: list[Broken] = []
     leading: Record | None = None
     for record in records:
         if record.what == "on_leader":
             if leading is not None:
-                found.append(
+                text = (
                     f"on_leader of {record.node} (term {record.term}) started while the job of "
                     f"{leading.node} (term {leading.term}) had not ended"
                 )
+                found.append(Broken(text, excusable=leading.node != record.node))
             leading = record
         elif record.what == "on_follower":
             leading = None if leading and leading.node == record.node else leading
         elif record.what == "job" and (leading is None or leading.node != record.node):
-            found.append(f"the job of {record.node} (term {record.term}) worked out of its tenure")
+            text = f"the job of {record.node} (term {record.term}) worked out of its tenure"
+            found.append(Broken(text, excusable=False))
     return found

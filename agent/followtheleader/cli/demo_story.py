@@ -32,7 +32,7 @@ class Failed(Exception):
 
 
 class TooLate(Failed):
-    """Nothing happened that must not, but it took too long: a machine without time does that."""
+    """It took too long, or two led for a moment: a machine without time does that."""
 
 
 class Gap(NamedTuple):
@@ -230,7 +230,7 @@ class Story:
         for record in new:
             self._show(record)
         if new and (broken := broken_promises(self._group.log.records)):
-            raise Failed(broken[0])
+            raise (TooLate if broken[0].excusable else Failed)(broken[0].text)
         for agent in self._group.agents.values():
             if agent not in self._silent and agent.has_ended:
                 raise Failed(f"{agent.name} ended by itself, exit status {agent.exit_status}")

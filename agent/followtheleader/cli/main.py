@@ -39,13 +39,8 @@ INTERRUPTED = 128 + 2
 def main(argv: list[str] | None = None) -> int:
     """Run the command line ``argv`` (default: this process's); return the exit code."""
     words = sys.argv[1:] if argv is None else argv
-    before = sys.stdout, sys.stderr
-    out, err = streams.guard()
-    try:
+    with streams.Guard() as out:
         return _answer(words, out)
-    finally:
-        err.flush()
-        sys.stdout, sys.stderr = before
 
 
 def _answer(words: list[str], out: streams.Stream) -> int:
@@ -61,13 +56,13 @@ def _answer(words: list[str], out: streams.Stream) -> int:
     return code if out.lost is None else _without_output(code, out.lost, words)
 
 
-def _without_output(code: int, lost: OSError, words: list[str]) -> int:
+def _without_output(code: int, lost: OSError | ValueError, words: list[str]) -> int:
     """The exit code if what was printed is ``lost``, for which a reader may have had reasons."""
     if isinstance(lost, BrokenPipeError):
         # Whoever read us has seen enough (`| head`). The answer stays what it was: `is-leader`
         # must not turn into a yes, nor into a no, because nobody reads its word.
         return BROKEN_PIPE if words[0] in ONLY_FOR_AN_AUDIENCE else code
-    _say(f"ftl-agent: standard output: {lost.strerror}")
+    _say(f"ftl-agent: standard output: {getattr(lost, 'strerror', None) or lost}")
     return cli.NO if code == cli.YES and words[0] not in ANSWERS_BY_EXIT_CODE else code
 
 

@@ -15,7 +15,6 @@ from typing import NamedTuple
 
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.config.faults import near_miss, printable, show
-from followtheleader.config.places import ONLY_IPV4, literal_ip
 from followtheleader.config.settings import Command, Settings
 from followtheleader.hook_files import default_folder, default_hooks, is_executable, why_not
 
@@ -234,13 +233,12 @@ def _about_timing(settings: Settings) -> list[str]:
 
 def _about_network(settings: Settings) -> list[str]:
     found = [f"interfaces: {text}" for text in missing_interfaces(settings.interfaces)]
-    for peer in settings.peers:
-        if literal_ip(peer.host.partition("%")[0]) == 6:
-            found.append(
-                f"peers: {peer.host} is an IPv6 address, {ONLY_IPV4}: it will not be reached, "
-                "name its IPv4 address or its host name"
-            )
-    if settings.host.startswith("127."):
+    places = [("host", settings.host), *(("peers", peer.host) for peer in settings.peers)]
+    for key, host in places:
+        zone = host.partition("%")[2]
+        if zone and not zone.isdigit():
+            found += [f"{key}: {host}: {text}" for text in missing_interfaces((zone,))]
+    if settings.host.startswith("127.") or settings.host == "::1":
         found.append(f"host: {settings.host}, only agents on this same host are heard")
     if "static" in settings.discovery and settings.port is None and _other_instances(settings):
         found.append(

@@ -24,6 +24,8 @@ _ZONE = re.compile(r"[^/:\s%]{1,15}")
 _BYTE = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 _IPV4 = rf"(?!2(?:2[4-9]|3[0-9])\.)(?!255\.255\.255\.255(?:[^0-9]|$)){_BYTE}(?:\.{_BYTE}){{3}}"
 _NAME = rf"(?![^:]{{254}})(?:{_LABEL.pattern}\.)*(?![0-9]+\.?(?::|$)){_LABEL.pattern}\.?"
+_NOT_OF_ONE_LINK = r"(?![Ff][Ee][89ABab][0-9A-Fa-f]:[^%]*$)(?![Ff][Ff])"
+_BARE_IPV6 = rf"{_NOT_OF_ONE_LINK}(?=.*:.*:)[0-9A-Fa-f:.]+(?:%{_ZONE.pattern})?"
 _IPV6 = rf"\[[0-9A-Fa-f:.]+(?:%{_ZONE.pattern})?\]"
 _UP_TO_65535 = (
     r"(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
@@ -32,33 +34,27 @@ _PEER = rf"(?:(?!0\.0\.0\.0(?::|$)){_IPV4}|{_NAME}|{_IPV6})(?::{_UP_TO_65535})?"
 _PATH = rf"/(?:[^{CONTROL}]*[^/{CONTROL}])"
 MAX_PATH = 4095
 MAX_ARGUMENTS = 256
-ONLY_IPV4 = "only IPv4 is spoken so far"
-"""An IPv6 peer can be written, and is not reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """A literal IPv4 address of this host; 0.0.0.0 is every one of them."""
+    """A literal address of this host; 0.0.0.0 and ``::`` are every one, of both families."""
 
-    expects: str = "an IPv4 address of this host, such as 10.0.0.2, or 0.0.0.0 for all"
+    expects: str = "an address of this host, such as 10.0.0.2 or fd00::2, or 0.0.0.0 for all"
 
     @property
     def schema(self) -> Schema:
-        """The four numbers."""
-        return {"type": "string", "pattern": anchored(_IPV4)}
+        """The four numbers, or whatever looks like IPv6."""
+        return {"type": "string", "pattern": anchored(rf"(?:{_IPV4}|{_BARE_IPV6})")}
 
     def parse(self, node: Node, tell: Tell) -> str | None:
         """Return the address."""
         text = text_of(node, tell, self.expects)
         if text is None:
             return None
-        wrong = _wrong_ipv4(text, unspecified=True)
+        wrong = _wrong_listen_address(text)
         if wrong is None:
             return text
-        if literal_ip(text.partition("%")[0]) == 6:
-            wrong = f"{show(text)} is an IPv6 address, and {ONLY_IPV4}"
-        elif ":" in text:
-            wrong = f"{show(text)} is not an IPv4 address (a port has its own key, port)"
         tell(node, f"{wrong}, write {self.expects}")
         return None
 
@@ -67,7 +63,7 @@ class ListenAddress:
 class Peer:
     """Where a peer may be found: ``10.0.0.2``, ``host-b:9001``, ``"[fe80::1%eth0]:9001"``."""
 
-    expects: str = "an address or a host name such as 10.0.0.2, host-b or host-b:9001"
+    expects: str = 'an address or a host name such as 10.0.0.2, host-b:9001 or "[fd00::2]:9001"'
 
     @property
     def schema(self) -> Schema:
@@ -77,7 +73,7 @@ class Peer:
     def parse(self, node: Node, tell: Tell) -> PeerAddress | None:
         """Return host and port."""
         if isinstance(node, ListNode):
-            tell(node, f'is a list, write an IPv6 address in quotes: "[fe80::1]:9001"; {ONLY_IPV4}')
+            tell(node, 'is a list, write an IPv6 address in quotes: "[fd00::1]:9001"')
             return None
         if isinstance(node, MapNode):
             tell(node, "is a mapping, write host:port without a space: host-b:9001")
@@ -222,19 +218,22 @@ def _without_brackets(text: str) -> str:
     if _is_ipv6(address) and _PORT.fullmatch(port) and len(port) > 3:
         forms.append(f'"[{address}]:{port}"')
     if _is_ipv6(text):
-        forms.append(f'"[{text}]"')
+        zone = "%eth0" if _needs_zone(text) else ""
+        forms.append(f'"[{text}{zone}]"')
     if not forms:
         wrong = f"{show(text)} has more than one colon and is not an IPv6 address"
         return f"{wrong}, write {Peer().expects}"
-    return (
-        f"{show(text)} is IPv6 without brackets, write {' or '.join(forms)}; {ONLY_IPV4}, so name "
-        "an IPv4 address or a host name if this peer is to be reached"
-    )
+    return f"{show(text)} is IPv6 without brackets, write {' or '.join(forms)}"
 
 
 def _is_ipv6(text: str) -> bool:
     plain, percent, zone = text.partition("%")
     return literal_ip(plain) == 6 and (not percent or _ZONE.fullmatch(zone) is not None)
+
+
+def _needs_zone(text: str) -> bool:
+    """Is it a link-local address without the interface of its link?"""
+    return "%" not in text and ipaddress.IPv6Address(text).is_link_local
 
 
 def _any_text(_: str) -> bool:
@@ -264,6 +263,20 @@ def _wrong_ipv4(text: str, *, unspecified: bool) -> str | None:
     return None
 
 
+def _wrong_listen_address(text: str) -> str | None:
+    if literal_ip(text.partition("%")[0]) != 6:
+        if ":" in text:
+            return f"{show(text)} is not an address (a port has its own key, port)"
+        return _wrong_ipv4(text, unspecified=True)
+    if text == "::":
+        return None
+    try:
+        _check_ipv6(text)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _check_ipv6(text: str) -> None:
     plain, percent, zone = text.partition("%")
     try:
@@ -274,6 +287,9 @@ def _check_ipv6(text: str) -> None:
         raise ValueError(f"{show(text)} is not the address of one host")
     if percent and not _ZONE.fullmatch(zone):
         raise ValueError(f"{show(zone)} is not the name of an interface")
+    if _needs_zone(text):
+        example = show(f"{plain}%eth0")
+        raise ValueError(f"{show(text)} is of one link, its interface is missing, as in {example}")
 
 
 def _port(text: str | None) -> int | None:

@@ -226,8 +226,9 @@ KEYS: tuple[Key, ...] = (
         name="host",
         kind=ListenAddress(),
         default="0.0.0.0",
-        meaning="The address the agent listens on. To choose network interfaces instead, use "
-        "interfaces.",
+        meaning="The address the agent listens on, IPv4 or IPv6 (a link-local one with its "
+        "interface: fe80::1%eth0). 0.0.0.0 and :: are every address of both. To choose network "
+        "interfaces instead, use interfaces.",
         example="10.0.0.2",
         reload=False,
     ),
@@ -264,7 +265,8 @@ KEYS: tuple[Key, ...] = (
         kind=ListOf(Peer(), "[10.0.0.2, host-b:9001]", MAX_PEERS),
         default="[]",
         meaning="Where to look for peers if discovery says static: addresses or host names, with "
-        "a port or without (then this node's port, else 9001). Reaching one of them is enough.",
+        'a port or without (then this node\'s port, else 9001); IPv6 as "[fd00::2]:9001". Reaching '
+        "one of them is enough.",
         raised="more packets to peers that do not answer",
         lowered="with few and static only, a node that starts while these are down finds nobody",
         example="[10.0.0.2, host-b:9001]",

@@ -30,7 +30,7 @@ drives it must:
 1. call `Election.step` with an event and the present instant (CLOCK_BOOTTIME, never decreasing),
    beginning with `Started`;
 2. perform the returned actions in their order. `Persist` is finished before the next action; if it
-   fails and was ``required``, drop the rest of the list and hand in `StoreFailed`;
+   fails and was ``required``, drop the rest of the list; next hand in `Stored` or `StoreFailed`;
 3. at `Election.next_deadline`, first hand in every datagram that is waiting, then `Woken`;
 4. on `ChangeRole` to leader or follower run the hooks, and hand in `Settled` with its number when
    the job and the hooks that it set off have ended: until then the node does not claim, and a

@@ -34,7 +34,8 @@ class Send:
 class Persist:
     """Write and fsync before the next action: ``floor`` of the terms, longest lock granted.
 
-    If it fails: hand in `StoreFailed`; if ``required``, drop the rest of this list before.
+    Hand in `Stored` after the list. If it fails: hand in `StoreFailed` instead; if ``required``,
+    drop the rest of this list before.
     """
 
     floor: Term

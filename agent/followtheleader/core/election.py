@@ -31,6 +31,7 @@ from followtheleader.core.events import (
     Started,
     StepDownRequested,
     StopRequested,
+    Stored,
     StoreFailed,
     Woken,
 )
@@ -91,6 +92,8 @@ class Election:
             case Settled():
                 if c.roles.settle(event.change):
                     self._proposer.settled()
+            case Stored():
+                self._proposer.spoken_late(event.took)
             case StoreFailed():
                 c.disk.failed()
                 if self.node.quorum:
@@ -103,7 +106,7 @@ class Election:
             case PauseRequested():
                 self._pausing.request(event.span)
             case LinkChanged():
-                self._on_link(event.up)
+                self._on_link(event.up, event.moved)
             case StopRequested():
                 self._on_stop()
             case _:
@@ -230,10 +233,13 @@ class Election:
             hint = max((c.agenda.hint_until or 0) - c.out.now, 0)
             c.agenda.elect_after(hint + c.agenda.skew())
 
-    def _on_link(self, up: bool) -> None:
+    def _on_link(self, up: bool, moved: bool) -> None:
         """No carrier: nobody can hear us, so we do not lead (VRRP's fault). Then listen anew."""
         c = self._c
         if up == c.agenda.link_up:
+            if up and moved:
+                # Or a leader would speak to where we were, until our lock has run out.
+                c.membership.greet(c.out.now, c.out.actions)
             return
         c.agenda.link_up = up
         if not up:

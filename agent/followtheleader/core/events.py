@@ -76,6 +76,16 @@ class StoreFailed:
 
 
 @value
+class Stored:
+    """The last `Persist` succeeded and took this long: what followed it was said that much later.
+
+    It may be left out where that is less than a millisecond.
+    """
+
+    took: Span
+
+
+@value
 class StepDownRequested:
     """Hand leadership over, and do not claim again for ``sit_out``."""
 
@@ -98,9 +108,13 @@ class PauseRequested:
 
 @value
 class LinkChanged:
-    """Whether any election interface has a carrier (``up``). Without one a node does not lead."""
+    """Whether any election interface has a carrier (``up``). Without one a node does not lead.
+
+    ``moved``: our addresses are others than before, and the members speak to those.
+    """
 
     up: bool
+    moved: bool = False
 
 
 @value
@@ -117,6 +131,7 @@ Event = (
     | Retuned
     | Settled
     | StoreFailed
+    | Stored
     | StepDownRequested
     | HandoverRequested
     | PauseRequested

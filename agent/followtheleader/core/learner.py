@@ -11,6 +11,7 @@ from typing import assert_never
 
 from followtheleader.core.acceptor import Answer, Lock, Pledge
 from followtheleader.core.actions import Restart
+from followtheleader.core.addresses import worth_telling
 from followtheleader.core.context import Context
 from followtheleader.core.events import Received
 from followtheleader.core.handover import Handovers
@@ -198,12 +199,13 @@ class Learner:
         if lock is None or not lock.direct:
             return
         leader = c.membership.peers.get(lock.owner.id)
-        address = leader.address if leader is not None and leader.owner == lock.owner else None
+        known = leader is not None and leader.owner == lock.owner
+        addresses = leader.addresses if leader is not None and known else ()
         c.out.send(
             Busy(
                 echo=echo,
                 leader=lock.owner,
-                address=address,
+                address=worth_telling(addresses, peer.address),
                 term=lock.term,
                 seq=lock.seq,
                 remaining=lock.until - c.out.now,
@@ -305,7 +307,7 @@ class Learner:
         if busy.leader.id == self._node.owner.id:
             self._deny_ghost(peer, busy)
         elif not self._node.quorum:
-            leader = self._meeting.on_busy(busy)
+            leader = self._meeting.on_busy(peer, busy)
             if leader is not None:
                 self._follow(leader)
 

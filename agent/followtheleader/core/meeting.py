@@ -13,7 +13,10 @@ only by news, and is never passed on as one's own.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from followtheleader.core.acceptor import Lock
+from followtheleader.core.addresses import is_unicast, told_by
 from followtheleader.core.context import Context
 from followtheleader.core.membership import CHALLENGE_EVERY, Peer
 from followtheleader.core.messages import Ask, Busy, Challenge, Heartbeat
@@ -64,13 +67,15 @@ class Meeting:
 
     # -- hearsay
 
-    def on_busy(self, busy: Busy) -> LeaderInfo | None:
+    def on_busy(self, peer: Peer, busy: Busy) -> LeaderInfo | None:
         """A holder of a direct lock names its leader; return whom to follow by its word."""
         c, proposer = self._c, self._proposer
         if c.acceptor.has_given_up(busy.leader, busy.term):
             return None
         if busy.address is not None:
-            c.membership.suggest(busy.address, c.out.now)
+            address = told_by(busy.address, peer.address)
+            busy = replace(busy, address=address if is_unicast(address) else None)
+            c.membership.suggest(address, c.out.now)
         if proposer.leading and proposer.lease is not None:
             fresh = proposer.lease.sent_at(busy.echo) is not None
             if fresh and self._is_advancing(busy) and busy.rank > proposer.rank:

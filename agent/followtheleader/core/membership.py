@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from followtheleader.core.actions import Action, MembersChanged, Note, Send
+from followtheleader.core.addresses import is_unicast, show, told_by, worth_telling
 from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
@@ -45,6 +46,8 @@ LONGEST_PAUSE: Span = 10 * NANOSECONDS
 """Between two HELLOs to where nobody answers."""
 ALIVE_FOR: Span = 45 * NANOSECONDS
 """Heard within this time (two keepalives and some): expected to answer a PREPARE."""
+FIRST_REMINDER: Span = 2 * NANOSECONDS
+"""From a member's first HELLO to its second, which goes to all its addresses."""
 FIRST_PAUSE: Span = 100 * MS
 CHALLENGE_EVERY: Span = 50 * MS
 MAX_PEERS = 512
@@ -150,10 +153,6 @@ class Membership:
             and now - peer.heard_at <= ALIVE_FOR
         ]
 
-    def get(self, node: NodeId) -> Peer | None:
-        """Return the peer of that id."""
-        return self.peers.get(node)
-
     # -- datagrams
 
     def speaker(
@@ -222,7 +221,7 @@ class Membership:
                         ack=True,
                         echo=hello.nonce,
                         ask=ask_back,
-                        gossip=verified,
+                        listener=source if verified else None,
                     ),
                     header.sender.id,
                     source,
@@ -231,14 +230,14 @@ class Membership:
         elif joined:
             out.append(
                 _greeting(
-                    self._hello(now, header.sender, ack=True, ask=False, gossip=True),
+                    self._hello(now, header.sender, ack=True, ask=False, listener=source),
                     header.sender.id,
                     source,
                 )
             )
         if verified or self._is_verified(header.sender):
             for _, address in hello.members:
-                self.suggest(address, now)
+                self.suggest(told_by(address, source), now)
 
     def _is_verified(self, owner: Owner) -> bool:
         peer = self.peers.get(owner.id)
@@ -298,7 +297,7 @@ class Membership:
 
     def _announce(self, peer: Peer, hello: Hello, out: list[Action]) -> None:
         out.append(MembersChanged())
-        where = f"{peer.name} at {peer.address[0]}:{peer.address[1]}"
+        where = f"{peer.name} at {show(peer.address)}"
         out.append(Note("member-joined", f"member {where}", peer.owner))
         if not self._has_same_voters(hello):
             out.append(
@@ -313,7 +312,7 @@ class Membership:
     def _look_for_namesake(self, peer: Peer, now: Instant, out: list[Action]) -> None:
         """Names tell members apart for people, and voters for everybody."""
         where = [
-            f"{p.address[0]}:{p.address[1]}"
+            show(p.address)
             for p in self.peers.values()
             if p.name == peer.name and (p is peer or now - p.heard_at <= ALIVE_FOR) and not p.left
         ]
@@ -337,8 +336,9 @@ class Membership:
         ack: bool = False,
         ask: bool = True,
         echo: int = NO_NONCE,
-        gossip: bool = False,
+        listener: Address | None = None,
     ) -> Hello:
+        """``listener``: where it goes to, if it tells of the members."""
         seen = 0
         if to is not None and (peer := self.peers.get(to.id)):
             seen = peer.owner.incarnation if peer.owner.incarnation > to.incarnation else 0
@@ -355,13 +355,16 @@ class Membership:
             witness=node.witness,
             versions=node.versions,
             pause=self._pauses.said(now),
-            members=self._gossip(now, to) if gossip else (),
+            members=self._gossip(now, to, listener) if listener else (),
         )
 
-    def _gossip(self, now: Instant, to: Owner | None) -> tuple[tuple[NodeId, Address], ...]:
+    def _gossip(
+        self, now: Instant, to: Owner | None, listener: Address
+    ) -> tuple[tuple[NodeId, Address], ...]:
         others = [p for p in self.members(now) if to is None or p.owner.id != to.id]
         others.sort(key=lambda p: (-p.heard_at, p.owner.id))
-        return tuple((p.owner.id, p.address) for p in others[:GOSSIP_LIMIT])
+        told = ((p.owner.id, worth_telling(p.addresses, listener)) for p in others)
+        return tuple((id, address) for id, address in told if address is not None)[:GOSSIP_LIMIT]
 
     # -- departures
 
@@ -386,7 +389,7 @@ class Membership:
         """Take up an address to be tried, unless somebody is known there."""
         if configured and address not in self._configured:
             self._configured.append(address)
-        if not _is_unicast(address) or self._is_served(address, now):
+        if not is_unicast(address) or self._is_served(address, now):
             return
         seed = self._seeds.get(address)
         if seed is None:
@@ -413,7 +416,7 @@ class Membership:
         for seed in self._seeds.values():
             seed.try_at, seed.pause = now, FIRST_PAUSE
         for peer in self.peers.values():
-            peer.hello_at, peer.pause = now, 0
+            peer.hello_at, peer.pause = now, FIRST_REMINDER // 2
         self._wake_by(now)
         self.sweep(now, out)
 
@@ -446,11 +449,12 @@ class Membership:
                 if address in self._configured:
                     self.suggest(address, now, configured=True)
             return
-        for address in peer.addresses:
+        # Where it was heard last; if it does not answer there, everywhere.
+        for address in peer.addresses if peer.pause else peer.addresses[:1]:
             # To whoever is there now: another node may have taken the address over.
             out.append(_greeting(self._hello(now), ANYBODY, address))
         # One HELLO may be lost: the first pause is short, so that ALIVE_FOR is not missed by it.
-        peer.pause = min(peer.pause * 2, LONGEST_PAUSE) if peer.pause else 2 * NANOSECONDS
+        peer.pause = min(peer.pause * 2, LONGEST_PAUSE) if peer.pause else FIRST_REMINDER
         peer.hello_at = now + peer.pause
 
     def _wake_by(self, at: Instant) -> None:
@@ -460,12 +464,3 @@ class Membership:
 
 def _greeting(hello: Hello, receiver: NodeId, address: Address) -> Send:
     return Send(hello, receiver, address, GREETING_VERSION)
-
-
-def _is_unicast(address: Address) -> bool:
-    """Gossip and mDNS can be forged: never be led to speak to a whole network."""
-    host, port = address
-    first = host.split(".", 1)[0]
-    if not 0 < port < 65536 or host in ("0.0.0.0", "::"):
-        return False
-    return not (host.lower().startswith("ff") or (first.isdigit() and int(first) >= 224))

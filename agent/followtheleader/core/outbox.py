@@ -33,6 +33,11 @@ class Outbox:
         """Send to where the peer was heard last."""
         self.actions.append(Send(message, peer.owner.id, peer.addresses[0], peer.version))
 
+    def send_everywhere(self, message: Message, peer: Peer) -> None:
+        """Send to every address known of a peer that does not answer: one path may be cut."""
+        for address in peer.addresses:
+            self.actions.append(Send(message, peer.owner.id, address, peer.version))
+
     def broadcast(self, message: Message, peers: Iterable[Peer]) -> None:
         """Send the same message to each of ``peers``."""
         for peer in peers:

@@ -187,10 +187,25 @@ class Proposer:
             Pledge(self._me, term, now + timing.claim_patience, c.node.priority),
         )
         c.roles.lose_leader(Reason.EXPIRED, term)
-        # Disk before network: a term that a crash can forget can be spoken twice.
+        # Disk before network: a term that a crash can forget can be spoken twice. With it the lock
+        # that we shall hold: a second flush would come between the promises and the heartbeat.
+        c.acceptor.max_lock = max(c.acceptor.max_lock, timing.lock)
         c.disk.persist()
         c.out.broadcast(Prepare(term, self.predecessor), c.membership.members(now))
         self._consider(self.claim)
+
+    def spoken_late(self, by: Span) -> None:
+        """The disk has kept a claim waiting before anybody could hear it: now its time begins.
+
+        Else two that claim at once, each with a disk slower than W, would lead both.
+        """
+        c, claim = self._c, self.claim
+        if claim is not None and self.lease is None:
+            claim.started_at += by
+            claim.until += by
+            claim.repeat_at += by
+            promised_until = claim.started_at + c.node.timing.claim_patience
+            c.acceptor.promise(Pledge(self._me, claim.term, promised_until, c.node.priority))
 
     def _watch(self, claim: Claim) -> None:
         c = self._c
@@ -205,8 +220,9 @@ class Proposer:
             claim.repeat_at = now + max(c.node.timing.claim_wait // 2, 1)
             if self.lease is None:
                 members = c.membership.members(now)
-                silent = [p for p in members if p.owner.id not in claim.promised]
-                c.out.broadcast(Prepare(claim.term, self.predecessor), silent)
+                for peer in members:
+                    if peer.owner.id not in claim.promised:
+                        c.out.send_everywhere(Prepare(claim.term, self.predecessor), peer)
 
     def on_promise(self, peer: Peer, promise: Promise) -> None:
         """Count a promise."""
@@ -349,13 +365,16 @@ class Proposer:
         )
 
     def _resend(self) -> None:
-        """Once more to those who have not acknowledged: one lost datagram is never a miss."""
+        """Once more to those who have not acknowledged: one lost datagram is never a miss.
+
+        And by every path: a member that has one left is not lost when the one used is cut.
+        """
         self._resend_at = None
         lease, now = self.held, self._c.out.now
         for peer in self._c.membership.members(now):
             silent = lease.acked_seq.get(peer.owner.id, 0) < lease.seq
             if silent and now - peer.heard_at <= RESEND_TO_THOSE_HEARD_WITHIN:
-                self._c.out.send(self.heartbeat(), peer)
+                self._c.out.send_everywhere(self.heartbeat(), peer)
 
     def on_ack(self, peer: Peer, ack: Ack) -> None:
         """Count an acknowledgement of the current term."""
@@ -431,10 +450,9 @@ class Proposer:
     def _resign(self, leaving: Leaving) -> None:
         c, lease = self._c, self.held
         now = c.out.now
-        # In a pause the leadership moves only if an operator moves it.
-        moves = leaving.reason is Reason.HANDED_OVER or not c.node.may_lead
-        named = moves or not c.pauses.is_on(now)
-        release = Release(lease.term, choose_successor(c, lease, leaving.successor) if named else 0)
+        asked = leaving.reason is Reason.HANDED_OVER
+        heir = choose_successor(c, lease, leaving.successor, asked=asked)
+        release = Release(lease.term, heir)
         c.pauses.pass_on(self._me.id, release.successor, release.term)
         self.lease = None
         self.leading, self.leaving = False, None

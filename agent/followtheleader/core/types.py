@@ -38,8 +38,8 @@ GREETING_VERSION = 1
 NO_VERSION = 0
 """What two builds have in common that cannot talk to each other."""
 
-MAX_INCARNATION = 2**44
-"""Incarnations begin at the wall clock in milliseconds: what claims to be from beyond the year 2500
+MAX_INCARNATION = 2**54
+"""Incarnations begin at the wall clock in microseconds: what claims to be from beyond the year 2500
 is damaged or forged."""
 
 

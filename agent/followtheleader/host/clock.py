@@ -15,6 +15,11 @@ def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def wall_us() -> int:
+    """The same in microseconds."""
+    return time.time_ns() // 1_000
+
+
 def boot_mark() -> str:
     """What is the same as long as `boottime` counts on one clock; "" where that cannot be known.
 

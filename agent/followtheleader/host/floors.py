@@ -92,9 +92,12 @@ class Floors:
         return new
 
 
-def next_incarnation(stored: int, wall_ms: int) -> int:
-    """The number of this life: above every stored one, and above the wall clock at its start."""
-    return max(stored + 1, wall_ms)
+def next_incarnation(stored: int, wall_us: int) -> int:
+    """The number of this life: above every stored one, and above the wall clock at its start.
+
+    In microseconds: two clones that start together must not take each other for themselves.
+    """
+    return max(stored + 1, wall_us)
 
 
 def _parse(raw: bytes) -> Floor | None:

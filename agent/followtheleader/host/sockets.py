@@ -56,8 +56,7 @@ class LocalServer:
         before.cancel()
 
     def _begin(self) -> None:
-        listener = _listen(self.path, self._mode, self._gid)
-        self._file = os.lstat(self.path)
+        listener, self._file = _listen(self.path, self._mode, self._gid)
         loop = asyncio.get_running_loop()
         self._acceptor = loop.create_task(self._keep_accepting(listener))
         # Not before asyncio has stopped watching it.
@@ -183,7 +182,7 @@ async def _until_end(reader: asyncio.StreamReader) -> None:
         pass
 
 
-def _listen(path: str, mode: int, gid: int | None) -> socket.socket:
+def _listen(path: str, mode: int, gid: int | None) -> tuple[socket.socket, os.stat_result]:
     # Bound under another name and renamed: the path never shows a socket with the wrong mode, and
     # a stale file is replaced without a moment in which there is none.
     temporary = f"{path}.new"
@@ -199,13 +198,14 @@ def _listen(path: str, mode: int, gid: int | None) -> socket.socket:
         _give_to_group(temporary, gid)
         os.chmod(temporary, mode)
         listener.listen(_BACKLOG)
+        file = os.lstat(temporary)
         os.rename(temporary, path)
     except OSError as error:
         listener.close()
         files.unlink(temporary)
         raise files.unwritable(path, error) from None
     listener.setblocking(False)
-    return listener
+    return listener, file
 
 
 def _gid_of(group: str | None) -> int | None:

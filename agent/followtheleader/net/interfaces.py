@@ -1,4 +1,4 @@
-"""Which network interfaces take part in elections, and their IPv4 addresses.
+"""Which network interfaces take part in elections, and their addresses of both families.
 
 Unless interfaces are named, those that cannot lead to another host are left out: loopback,
 container bridges and their ends, VPNs and tunnels.
@@ -12,7 +12,10 @@ import socket
 import struct
 from dataclasses import dataclass
 
+from followtheleader.core.addresses import is_link_local
 from followtheleader.errors import AddressError
+from followtheleader.net.hosts import zone_of
+from followtheleader.net.netlink import host_addresses
 
 _LEFT_OUT = re.compile(
     r"lo|docker.*|veth.*|br-[0-9a-f]{12}|virbr.*|cni.*|flannel.*|cali.*|lxc.*|podman.*"
@@ -25,32 +28,41 @@ _IFF_RUNNING = 0x40
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """One IPv4 address of an interface: ``address``/``prefix`` on ``name``, whose ifindex it is."""
+    """One address of an interface: ``address``/``prefix`` on ``name``, whose ifindex it is.
+
+    A link-local IPv6 address ends in ``%name``.
+    """
 
     name: str
     index: int
     address: str
     prefix: int
 
+    @property
+    def is_six(self) -> bool:
+        """Is it IPv6?"""
+        return ":" in self.address
+
+    @property
+    def plain(self) -> str:
+        """The address as others may be told, without our name of the interface."""
+        return self.address.partition("%")[0]
+
 
 def usable(names: tuple[str, ...] = ()) -> list[Interface]:
     """The addresses of the interfaces named, or of all that may lead to another host.
 
-    In the order of the kernel; empty while no interface has an address. Raises `AddressError` for
-    a name that does not exist.
+    IPv4 first, else in the order of the kernel; empty while no interface has an address. Raises
+    `AddressError` for a name that does not exist.
     """
-    from ifaddr import get_adapters
-
     _refuse_unknown(names)
     found = []
-    for adapter in get_adapters():
-        # The kernel calls an address's label `eth0:1`; the interface is still eth0.
-        name = adapter.name.split(":")[0]
-        if adapter.index is None or not _chosen(name, names):
-            continue
-        for ip in adapter.ips:
-            if isinstance(ip.ip, str):
-                found.append(Interface(name, adapter.index, ip.ip, ip.network_prefix))
+    zones: dict[int, str] = {}
+    for index, address, prefix in host_addresses():
+        name = zones.get(index) or zones.setdefault(index, zone_of(index))
+        if _chosen(name, names):
+            full = f"{address}%{name}" if is_link_local(address) else address
+            found.append(Interface(name, index, full, prefix))
     return found
 
 

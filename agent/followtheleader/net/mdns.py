@@ -16,13 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from followtheleader.core.types import Address
 from followtheleader.errors import AddressError
 from followtheleader.net.interfaces import Interface
 
 if TYPE_CHECKING:
     from followtheleader.net.mdns_session import Session
-
-Address = tuple[str, int]
 
 MEMBER_TYPE = "_ftl-node._udp.local."
 LEADER_TYPE = "_ftl._udp.local."
@@ -161,7 +160,7 @@ class Discovery:
         except (AddressError, OSError) as error:
             return str(error)
         if not chosen:
-            return "no usable interface has an IPv4 address yet"
+            return "no usable interface has an address yet"
         session = Session(self._who, chosen, self._on_address, self._trouble)
         try:
             failure = await session.open()

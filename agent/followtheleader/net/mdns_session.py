@@ -9,16 +9,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+from collections import Counter
 from collections.abc import Callable
 
 from zeroconf import DNSQuestionType, Error, IPVersion, ServiceInfo, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
+from followtheleader.core.addresses import is_link_local, is_unicast
+from followtheleader.core.types import Address
+from followtheleader.net.hosts import canonical
 from followtheleader.net.interfaces import Interface
 from followtheleader.net.mdns import (
     LEADER_TYPE,
     MEMBER_TYPE,
-    Address,
     Announcement,
     service_mark,
 )
@@ -51,10 +54,11 @@ class Session:
         on_trouble: Callable[[str], None],
     ) -> None:
         self._who = who
+        self._interfaces = interfaces
         self._addresses = [interface.address for interface in interfaces]
-        # One socket per interface: several on one link would send and hear everything twice.
-        self._sockets = list({i.name: i.address for i in reversed(interfaces)}.values())
+        self._told = list(dict.fromkeys(interface.plain for interface in interfaces))
         self._on_address = on_address
+        self._on_trouble = on_trouble
         self._log = _LogReader(on_trouble)
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
@@ -68,9 +72,27 @@ class Session:
         self._leader: ServiceInfo | None = None
 
     async def open(self) -> str | None:
-        """Take the sockets, publish the member's record, browse; None, or why not."""
+        """Take the sockets, publish the member's record, browse; None, or why not.
+
+        By both families if the interfaces have both; where that fails, by the one that works.
+        """
+        failure = await self._open(self._interfaces)
+        for six in (False, True):
+            part = [i for i in self._interfaces if i.is_six == six]
+            if failure is None or not part or len(part) == len(self._interfaces):
+                break
+            await self.close()
+            if await self._open(part) is None:
+                works, fails = ("IPv6", "IPv4") if six else ("IPv4", "IPv6")
+                self._on_trouble(f"by {works} only, with {fails}: {failure}")
+                return None
+        return failure
+
+    async def _open(self, interfaces: list[Interface]) -> str | None:
         try:
-            self._zeroconf = AsyncZeroconf(interfaces=self._sockets, ip_version=IPVersion.V4Only)
+            self._zeroconf = AsyncZeroconf(
+                interfaces=_sockets(interfaces), ip_version=_version(interfaces)
+            )
             async with asyncio.timeout(_START_SECONDS):
                 await self._zeroconf.zeroconf.async_wait_for_start()
             self._browser = AsyncServiceBrowser(
@@ -135,16 +157,18 @@ class Session:
         for resolver in self._resolvers:
             resolver.cancel()
         await asyncio.gather(*self._resolvers, return_exceptions=True)
-        if self._zeroconf is None:
+        zeroconf, self._zeroconf = self._zeroconf, None
+        browser, self._browser = self._browser, None
+        if zeroconf is None:
             return
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
-                if self._browser is not None:
-                    await self._browser.async_cancel()
-                await self._zeroconf.async_close()
+                if browser is not None:
+                    await browser.async_cancel()
+                await zeroconf.async_close()
         except _FAULTS:
             # Without a goodbye the records run out by themselves; only the sockets must go.
-            self._zeroconf.zeroconf.close()
+            zeroconf.zeroconf.close()
 
     async def _register(self, info: ServiceInfo) -> None:
         if self._zeroconf is not None:
@@ -160,7 +184,7 @@ class Session:
             properties=dict(self._who.txt),
             # Not the host's own name: avahi answers for that one, and our goodbye would end it.
             server=f"ftl-{self._who.id:016x}.local.",
-            parsed_addresses=self._addresses[:_MOST_ADDRESSES],
+            parsed_addresses=self._told[:_MOST_ADDRESSES],
         )
 
     def _leader_info(self) -> ServiceInfo:
@@ -170,7 +194,7 @@ class Session:
             port=self._who.port,
             properties={},
             server=f"ftl-{self._who.id:016x}-leader.local.",
-            parsed_addresses=self._addresses[:1],
+            parsed_addresses=self._told[:1],
         )
 
     def _on_change(
@@ -209,7 +233,7 @@ class Session:
             zeroconf = self._zeroconf.zeroconf
             if not await info.async_request(zeroconf, _RESOLVE_MS, DNSQuestionType.QM):
                 return False
-            addresses = info.parsed_addresses(IPVersion.V4Only)[:_MOST_ADDRESSES]
+            addresses = info.parsed_scoped_addresses(IPVersion.All)[:_MOST_ADDRESSES]
         except _FAULTS:
             # A name that breaks the rules, or we are closing: nothing to ask again.
             return True
@@ -217,13 +241,43 @@ class Session:
         if texts.get(b"service") != service_mark(self._who.service) or not port:
             return True
         node = (texts.get(b"node") or b"").decode("utf-8", "replace")
-        for address in addresses:
-            if (address, port) not in self._own():
-                self._on_address((address, port), node)
+        for text in addresses:
+            # A link-local address that came by IPv4 has no zone, and says nothing.
+            address = canonical(text) or text, port
+            if is_unicast(address) and address not in self._own():
+                self._on_address(address, node)
         return True
 
     def _own(self) -> list[Address]:
         return [(address, self._who.port) for address in self._addresses]
+
+
+def _version(interfaces: list[Interface]) -> IPVersion:
+    families = {interface.is_six for interface in interfaces}
+    if len(families) == 2:
+        return IPVersion.All
+    return IPVersion.V6Only if families == {True} else IPVersion.V4Only
+
+
+def _sockets(interfaces: list[Interface]) -> list[str | int]:
+    """One for each interface and family: several on one link would hear everything twice.
+
+    For IPv6 the link-local address: what is sent from it says to its receiver which link it came
+    by. Where two interfaces have the same one (a VLAN and what it lies on), their numbers.
+    """
+    chosen: dict[tuple[str, bool], Interface] = {}
+    for interface in interfaces:
+        key = (interface.name, interface.is_six)
+        before = chosen.get(key)
+        if before is None or is_link_local(interface.address) > is_link_local(before.address):
+            chosen[key] = interface
+    count = Counter(interface.plain for interface in chosen.values())
+    # The numbers mean IPv6 only; an IPv4 address that two interfaces share is one socket.
+    return list(
+        dict.fromkeys(
+            i.index if i.is_six and count[i.plain] > 1 else i.plain for i in chosen.values()
+        )
+    )
 
 
 class _LogReader(logging.Handler):

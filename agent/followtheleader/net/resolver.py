@@ -10,8 +10,10 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterable
+from typing import Any
 
-Address = tuple[str, int]
+from followtheleader.core.types import Address
+from followtheleader.net.hosts import canonical, zone_of
 
 FIRST_RETRY_SECONDS = 1.0
 LAST_RETRY_SECONDS = 60.0
@@ -20,8 +22,9 @@ LAST_RETRY_SECONDS = 60.0
 class Resolver:
     """Resolves (host, port) pairs for as long as it runs.
 
-    ``on_addresses(host, addresses)`` is called in the loop whenever a peer's set of IPv4 addresses
-    is new or has changed; ``on_failure(message)`` once for each peer until it resolves again.
+    ``on_addresses(host, addresses)`` is called in the loop whenever a peer's set of addresses, of
+    both families, is new or has changed; ``on_failure(message)`` once for each peer until it
+    resolves again.
     """
 
     def __init__(
@@ -70,8 +73,9 @@ class Resolver:
 
     def _begin(self, peer: Address) -> None:
         host, port = peer
-        if _is_literal(host):
-            self._tell(peer, [peer])
+        literal = canonical(host)
+        if literal is not None:
+            self._tell(peer, [(literal, port)])
         else:
             loop = asyncio.get_running_loop()
             self._tasks[peer] = loop.create_task(self._keep_resolving(host, port))
@@ -102,14 +106,6 @@ class Resolver:
             wait = min(2 * wait, LAST_RETRY_SECONDS)
 
 
-def _is_literal(host: str) -> bool:
-    try:
-        socket.inet_pton(socket.AF_INET, host)
-    except OSError:
-        return False
-    return True
-
-
 async def _ask(host: str, port: int) -> list[Address] | str:
     """The addresses in a stable order, or why there are none.
 
@@ -138,9 +134,16 @@ async def _ask(host: str, port: int) -> list[Address] | str:
 
 def _getaddrinfo(host: str, port: int) -> list[Address] | str:
     try:
-        found = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)
+        found = socket.getaddrinfo(host, port, socket.AF_UNSPEC, socket.SOCK_DGRAM)
     except OSError as error:
         return error.strerror or str(error)
     except UnicodeError:
         return "not a host name"
-    return sorted({(str(sockaddr[0]), int(sockaddr[1])) for *_, sockaddr in found})
+    return sorted({_plain(sockaddr) for *_, sockaddr in found})
+
+
+def _plain(sockaddr: tuple[Any, ...]) -> Address:
+    host, port = str(sockaddr[0]), int(sockaddr[1])
+    scope = int(sockaddr[3]) if len(sockaddr) == 4 else 0
+    zoned = f"{host}%{zone_of(scope)}" if scope and "%" not in host else host
+    return canonical(zoned) or host, port

@@ -11,11 +11,6 @@ _PER_SECOND = 200
 _NANOSECONDS = 1_000_000_000
 
 
-def is_ping(data: bytes) -> bool:
-    """Whether a datagram is the seed's question; our own datagrams never are."""
-    return data == PING
-
-
 class PongBudget:
     """How many answers may still be given: 200 a second, and as many at once after silence."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 _LINKS = 0x1
 _IPV4_ADDRESSES = 0x10
+_IPV6_ADDRESSES = 0x100
 # One change is a burst of messages, and hosts of many containers have many changes.
 _SETTLE_SECONDS = 0.02
 
@@ -33,7 +34,7 @@ class InterfaceWatch:
             return False
         try:
             watcher.setblocking(False)
-            watcher.bind((0, _LINKS | _IPV4_ADDRESSES))
+            watcher.bind((0, _LINKS | _IPV4_ADDRESSES | _IPV6_ADDRESSES))
         except OSError:
             watcher.close()
             return False

@@ -1,0 +1,108 @@
+"""A disk that stalls, and a machine without room for a thread: neither leadership nor end waits.
+
+The disk is a FIFO in the place of the file that is written first: opening it waits for a reader.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.listener import Listener
+from agent.stand import PATIENCE, Stand
+from followtheleader import remembering
+from followtheleader.core.types import Owner
+from followtheleader.core.view import MemberView
+from followtheleader.host import members
+from followtheleader.remembering import Remembering
+from lab.waiting import wait_until
+
+NO_ROOM = "import threading; threading.stack_size(1 << 50)"
+
+
+def stall(state: Path) -> Path:
+    """Have whoever writes the members wait until somebody reads the path that is returned."""
+    fifo = state / ".members.json.new"
+    os.mkfifo(fifo)
+    return fifo
+
+
+def writers() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "members"]
+
+
+def let_go(fifo: Path) -> None:
+    """The disk works again."""
+    assert fifo.read_bytes()
+
+
+def test_an_agent_leads_and_ends_while_its_disk_stalls(stand: Stand) -> None:
+    node = stand.node()
+    node.state.mkdir()
+    fifo = stall(node.state)
+    node.start().wait_role("leader")
+    stand.wait(lambda: stand.begun(node) == ["leader"], "on_leader")
+    assert node.stop() == 0
+    assert "Traceback" not in node.log
+    assert stat.S_ISFIFO(fifo.stat().st_mode)
+    assert not (node.state / "members.json").exists()
+
+
+def test_an_agent_leads_and_ends_without_room_for_a_thread(stand: Stand) -> None:
+    node = stand.node().start(code=NO_ROOM)
+    node.wait_role("leader")
+    told = f"{node.state}: members are not remembered: can't start new thread; raise `TasksMax=`"
+    assert told in node.problems
+    assert node.stop() == 0
+
+
+def test_a_writer_that_ends_late_is_not_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembering, "LEAVE_WITHIN_SECONDS", 0.05)
+    fifo, listener = stall(tmp_path), Listener()
+
+    async def main() -> None:
+        kept = Remembering(str(tmp_path), tuple[MemberView, ...], listener)
+        kept.begin(9001)
+        async with asyncio.timeout(PATIENCE):
+            await kept.close()
+        assert writers()
+        let_go(fifo)
+        wait_until(lambda: not writers(), PATIENCE, "the writer has ended")
+        await asyncio.sleep(0)  # what it has handed to the loop comes in its next round
+
+    asyncio.run(main())
+    assert (listener.troubles, listener.reliefs) == ([], [])
+
+
+def test_who_leaves_waits_for_what_changed_while_it_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remembering, "LEAVE_WITHIN_SECONDS", PATIENCE)
+    fifo, listener = stall(tmp_path), Listener()
+    late = MemberView(
+        5, Owner(5, 1), "late", ("10.0.0.5", 9001), 100, False, False, (1, 1), 1, None
+    )
+    present: list[MemberView] = []
+
+    async def main() -> None:
+        kept = Remembering(str(tmp_path), lambda: present, listener)
+        kept.begin(9001)
+        present.append(late)
+        kept.soon()
+        leaving = asyncio.create_task(kept.close())
+        await asyncio.sleep(0)
+        assert not leaving.done()
+        let_go(fifo)
+        async with asyncio.timeout(PATIENCE):
+            await leaving
+
+    asyncio.run(main())
+    assert listener.reliefs == ["members-file"] * 2
+    assert [member.name for member in members.load(str(tmp_path)).members] == ["late"]
