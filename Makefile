@@ -17,12 +17,14 @@ BASE  ?= 0
 JOBS  ?= $(shell nproc)
 N     ?= 10
 ROWS  ?=
+PEERS ?=
+MINUTES ?= 120
 
 # Tests wait more than they compute: more of them at once than there are processors.
 WORKERS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lab sim check bench golden-rewrite clean
+.PHONY: help venv demo test lab sim check bench bench-peers soak golden-rewrite clean
 
 help:
 	@echo "make demo            three agents on loopback: an election, a crash, a freeze (no root)"
@@ -32,6 +34,8 @@ help:
 	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE);"
 	@echo "                     SEED=7 KIND=quorum TRACE=file replays one"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
+	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
+	@echo "make soak            ten agents for MINUTES=$(MINUTES), faults, what must stay flat (root)"
 	@echo "make golden-rewrite  rewrite the golden files; review the diff"
 	@echo "make venv            the environment for development in $(VENV)"
 	@echo "make clean           remove $(VENV) and every cache"
@@ -72,6 +76,14 @@ check: $(DEVELOPMENT)
 
 bench: $(DEVELOPMENT)
 	@$(BIN)/python -m bench.run -n $(N) $(ROWS)
+
+bench-peers: N := $(if $(filter command% environment%,$(origin N)),$(N),3)
+bench-peers: $(DEVELOPMENT)
+	@$(BIN)/python -m bench.peers -n $(N) $(PEERS)
+
+soak: $(DEVELOPMENT)
+	@$(BIN)/python -m bench.soak --minutes $(MINUTES) $(if $(KIND),--kind $(KIND)) \
+	  $(if $(SEED),--seed $(SEED))
 
 golden-rewrite: $(DEVELOPMENT)
 	FTL_GOLDEN=rewrite $(BIN)/pytest -q -m "not lab"

@@ -20,7 +20,7 @@ UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X)\b")
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(wo" r"rk|ro" r"ot)/")
 BANNED_WORDS = re.compile(r"\b(mas" r"ter|sla" r"ve)s?\b", re.IGNORECASE)
 STRANGERS = re.compile(r"pip3? install (ftl\b|ftl[-_]ag" r"ent)")
-FOREIGN = re.compile(r"link set \S+ mas" r"ter br0")  # iproute2's own word
+FOREIGN = re.compile(r"link set \S+ mas" r"ter br")  # iproute2's own word
 
 COMMAND = re.compile(r"\bftl-agent ([a-z][a-z-]+)")
 TARGET = re.compile(r"\bmake ([a-z][a-z-]+)")

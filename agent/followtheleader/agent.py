@@ -55,6 +55,8 @@ EXIT_DEFECT = 70
 STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
+LASTING = {"identity-doubled": 150.0, "name-taken": 30.0}
+"""Notes that are shown in ``status`` until what they tell of is over; when to look, in seconds."""
 
 
 def run(settings: Settings, directories: Directories) -> int:
@@ -252,10 +254,29 @@ class Agent:
         chronicle.tell_pause(self._journal, change, self._driver.view(), self._driver.node)
         self._publish_soon()
 
+    def on_interfaces(self) -> None:
+        """We may be found at another address."""
+        self._diary.own_address = own_address(self._settings)
+        self._publish_soon()
+
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """A line for the log, at most once a minute for each kind of recurring ones."""
+        if kind in LASTING:
+            self.on_trouble(kind, text)
+            self._timers.cancel(kind)
+            self._timers.after(kind, LASTING[kind], lambda: self._see_if_over(kind))
+            return
         limit = MINUTE if kind == "late" else 0
         self._journal.info(kind, text, limit=limit, **fields)
+
+    def _see_if_over(self, kind: str) -> None:
+        """Whoever shares an identity is noted again; whoever shares a name is seen."""
+        if kind == "name-taken" and report.is_name_shared(
+            self._driver.view(), self._driver.node, boottime()
+        ):
+            self._timers.after(kind, LASTING[kind], lambda: self._see_if_over(kind))
+        else:
+            self.on_relief(kind)
 
     def on_trouble(self, kind: str, text: str) -> None:
         """Something does not work: say so once, show it in status, run on_error."""

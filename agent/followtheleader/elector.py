@@ -332,6 +332,9 @@ class Elector:
     def on_pause(self, change: PauseChanged) -> None:
         """Nothing to do: the roles stay."""
 
+    def on_interfaces(self) -> None:
+        """Nothing to do."""
+
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """Log it."""
         _log.info("%s: %s", kind, text)

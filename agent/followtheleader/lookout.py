@@ -218,6 +218,8 @@ class Lookout:
             self._observer.on_trouble("interfaces", str(error))
         else:
             self._observer.on_relief("interfaces")
+            if changed:
+                self._observer.on_interfaces()
         # Routers prolong IPv6 addresses every few minutes, or seconds, on all hosts at once: if
         # each were announced anew for that, each would wake all others.
         if changed and self._discovery is not None:

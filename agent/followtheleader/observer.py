@@ -55,6 +55,9 @@ class Observer(Protocol):
     def on_pause(self, change: PauseChanged) -> None:
         """The group is paused, or no more."""
 
+    def on_interfaces(self) -> None:
+        """Our own interfaces, or their addresses, changed."""
+
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """Something for the log."""
 

@@ -21,6 +21,8 @@ from followtheleader.observer import Observer
 
 AFTER_SECONDS = 1.0
 LEAVE_WITHIN_SECONDS = 1.0
+RETRY_SECONDS = 10.0
+"""After a write that failed: the disk may be well again, and the members as they were."""
 
 
 class Remembering:
@@ -114,6 +116,8 @@ class Remembering:
         self._writer = None
         if fault is not None:
             self._observer.on_trouble("members-file", fault)
+            if self._timer is None and self._loop is not None:
+                self._timer = self._loop.call_later(RETRY_SECONDS, self._save)
         else:
             self._observer.on_relief("members-file")
         if self._again:

@@ -137,6 +137,12 @@ def _pause_problem(view: View, now: Instant) -> list[str]:
     return [f"paused for {-(-left // 1000)} s more: nobody takes over until then, or until resume"]
 
 
+def is_name_shared(view: View, node: Node, now: Instant) -> bool:
+    """Whether two members that are there, ourselves included, have one name."""
+    names = [m.name for m in view.members if is_alive(m, now)]
+    return len({node.name, *names}) <= len(names)
+
+
 def is_alive(member: MemberView, now: Instant) -> bool:
     """Has it said anything within the time in which members greet each other?"""
     return member.heard_at is not None and now - member.heard_at <= SEEN_FOR

@@ -106,3 +106,28 @@ def test_who_leaves_waits_for_what_changed_while_it_was_written(
     asyncio.run(main())
     assert listener.reliefs == ["members-file"] * 2
     assert [member.name for member in members.load(str(tmp_path)).members] == ["late"]
+
+
+def test_what_could_not_be_written_is_written_when_the_disk_is_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody joins or leaves meanwhile: it is tried again all the same."""
+    monkeypatch.setattr(remembering, "RETRY_SECONDS", 0.05)
+    listener, in_the_way = Listener(), tmp_path / ".members.json.new"
+    in_the_way.mkdir()
+
+    async def main() -> None:
+        kept = Remembering(str(tmp_path), tuple[MemberView, ...], listener)
+        kept.begin(9001)
+        async with asyncio.timeout(PATIENCE):
+            while not listener.troubles:
+                await asyncio.sleep(0.005)
+            assert not listener.reliefs
+            in_the_way.rmdir()
+            while not listener.reliefs:
+                await asyncio.sleep(0.005)
+            await kept.close()
+
+    asyncio.run(main())
+    assert {kind for kind, _ in listener.troubles} == {"members-file"}
+    assert members.load(str(tmp_path)).port == 9001

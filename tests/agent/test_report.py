@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from followtheleader import report
+from followtheleader.core.types import NANOSECONDS
 from followtheleader.guardian import messages
+from sim.table import three
 
 
 def test_facts_for_the_guardian_fit_a_line_whoever_joins() -> None:
@@ -22,3 +25,16 @@ def test_facts_for_the_guardian_fit_a_line_whoever_joins() -> None:
     assert members == [one for one in crowd if one["alive"]][: len(members)]
     assert json.dumps(report.bounded({"members": crowd[:9]})["members"])
     assert len(report.bounded({"members": crowd[:9]})["members"]) == 9  # type: ignore[arg-type]
+
+
+def test_a_name_is_shared_by_those_who_are_there() -> None:
+    table = three(quorum=False)
+    view, now = table.view("a"), table.now
+    election = table.seats["a"].election
+    assert election is not None
+    one, other = view.members
+    for names, shared in ((("b", "c"), False), (("b", "b"), True), (("a", "c"), True)):
+        renamed = (replace(one, name=names[0]), replace(other, name=names[1]))
+        there = replace(view, members=renamed)
+        assert report.is_name_shared(there, election.node, now) is shared
+        assert not report.is_name_shared(there, election.node, now + 60 * NANOSECONDS)

@@ -40,3 +40,38 @@ def test_one_other_with_our_own_name() -> None:
 
 def test_different_names_are_fine() -> None:
     assert joined("b", "c") == []
+
+
+def twins(*, again_after: int, newer_silent: bool = False) -> list[str]:
+    """What is noted when the older of two lives of node 2 answers a nonce made so late."""
+    nonces = Nonces(random.Random(1), TIMING.patience)
+    members = Membership(Node(Owner(1, 1), "me", 100, TIMING), nonces, Pauses())
+    out: list[Action] = []
+
+    def greet(incarnation: int, counter: int, host: str, now: int) -> None:
+        hello = Hello(True, 0, nonces.issue(now), 0, "b", False, 0, 0, False)
+        header = Header(Owner(2, incarnation), counter, 1, 100)
+        members.greeted(header, hello, (host, 9001), now, out)
+
+    greet(1, 1, "10.0.0.2", 0)
+    greet(2, 1, "10.0.0.3", 10 * MS)
+    if not newer_silent:
+        greet(2, 2, "10.0.0.3", again_after)
+    greet(1, 2, "10.0.0.2", again_after + 10 * MS)
+    greet(1, 3, "10.0.0.2", again_after + 20 * MS)
+    return [a.text for a in out if isinstance(a, Note) and a.kind == "identity-doubled"]
+
+
+def test_two_that_live_at_once_with_one_identity() -> None:
+    (text,) = twins(again_after=2000 * MS)
+    assert "the identity of b, at 10.0.0.2:9001 and at 10.0.0.3:9001" in text
+
+
+def test_a_life_that_comes_back_after_another() -> None:
+    """The newer one is silent, so the older counts as a clock set back; but it was here before."""
+    (text,) = twins(again_after=5000 * MS, newer_silent=True)
+    assert "at 10.0.0.2:9001 and at 10.0.0.3:9001" in text
+
+
+def test_the_last_word_of_a_life_that_is_over_is_no_twin() -> None:
+    assert twins(again_after=500 * MS) == []

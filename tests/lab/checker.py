@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from lab.events import NS, Record
 
 ROLE_HOOKS = ("hook.leader", "hook.follower")
-UNGUARDED = ("crash-both", "power-off", "suspend")
+UNGUARDED = ("crash-both", "power-off", "suspend", "gone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +54,9 @@ def check_hooks(records: Sequence[Record]) -> None:
 
 
 def _check_alternation(own: Iterable[Record]) -> None:
-    starts = [r for r in own if r.is_hook_start and r.what in ROLE_HOOKS]
-    for before, after in itertools.pairwise(starts):
+    """A power cut ends the job, and takes the memory of it along: nothing is owed after it."""
+    marks = [r for r in own if r.phase == "power-off" or (r.is_hook_start and r.what in ROLE_HOOKS)]
+    for before, after in itertools.pairwise(marks):
         if before.what == after.what == "hook.leader":
             raise AssertionError(f"no on_follower between two on_leader:\n{before}\n{after}")
 
@@ -97,14 +98,18 @@ def check_tokens(records: Sequence[Record]) -> None:
 
 
 def lives(records: Iterable[Record], prefix: str) -> list[Span]:
-    """First to last line of every process whose lines start so."""
-    found: dict[tuple[str, int, str], list[Record]] = {}
+    """First to last line of every process whose lines start so.
+
+    A pid alone does not name one: containers count theirs from 1.
+    """
+    found: dict[tuple[str, int, str, str], list[Record]] = {}
     for record in records:
         if record.what.startswith(prefix):
-            found.setdefault((record.host, record.pid, record.what), []).append(record)
+            process = (record.host, record.pid, record.what, record.term)
+            found.setdefault(process, []).append(record)
     return [
         Span(host, what, lines[0].at, lines[-1].at, lines[0].term)
-        for (host, _pid, what), lines in found.items()
+        for (host, _pid, what, _term), lines in found.items()
     ]
 
 

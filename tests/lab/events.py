@@ -85,6 +85,23 @@ class EventLog:
         whole = text[: text.rfind("\n") + 1]
         return [record for record in parse(whole) if record.at >= since]
 
+    def compact(self) -> None:
+        """Forget all but each host's last role and last role hook, for a log that runs for hours.
+
+        Only at rest: a line that is appended meanwhile is lost, unless it is a tick.
+        """
+        last: dict[tuple[str, str], list[str]] = {}
+        for line in self.path.read_text().splitlines(keepends=True):
+            _, host, what, phase, *_ = line.split()
+            if what == "role" or (what in ("hook.leader", "hook.follower") and phase == "start"):
+                last[host, what.partition(".")[0]] = [line]
+            elif what.startswith("hook.") and phase == "end" and (host, "hook") in last:
+                last[host, "hook"].append(line)
+        kept = sorted(line for lines in last.values() for line in lines)
+        with self.path.open("r+") as log:
+            log.write("".join(kept))
+            log.truncate()
+
     def story(self) -> str:
         """The log without ticks, one line per record, for a failed test's report."""
         return "\n".join(str(record) for record in self.read() if record.phase != "tick")

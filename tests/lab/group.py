@@ -13,10 +13,10 @@ agree; `check` holds everything that must always be true, so a story states only
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -24,9 +24,10 @@ from lab import checker
 from lab.events import EventLog, Record
 from lab.hosts import Host, build_stamp
 from lab.net import Network
-from lab.waiting import wait_until
+from lab.waiting import POLL, wait_until
 
 HEARTBEATS = {None: 0.25, "fast": 0.025, "relaxed": 0.75}  # seconds
+GATHERING = 60.0  # seconds that a few agents may take to find the others
 SLACK = 3.0  # what two busy cores may add to any bound, in seconds
 
 
@@ -64,12 +65,14 @@ class Timing:
 class Group:
     """``size`` hosts h1, h2 … with agents of one service, not yet started.
 
-    quorum   every host is a voter
+    quorum   every host is a voter, unless ``settings`` names others
     stop_ms  `stop_timeout` (default 0 for an open group, 400 for a quorum group: the product's
              2 s would only make every story slower)
     preset   `timing`: fast or relaxed; without it the defaults are in force
     hook     what hooks do, see `Host.configure`; "job": on_leader starts one that stamps
     settings more keys of the YAML, for every host
+    service  the name of the election
+    beside   another group: this one is a second service on the first of its hosts
     ipv4, ipv6  which addresses hosts have, beside the link-local ones, see `Network`
     """
 
@@ -82,6 +85,8 @@ class Group:
         preset: str | None = None,
         hook: str | Mapping[str, str] = "job",
         settings: Mapping[str, Any] | None = None,
+        service: str = "lab",
+        beside: Group | None = None,
         ipv4: bool = True,
         ipv6: bool = False,
     ) -> None:
@@ -89,31 +94,40 @@ class Group:
         stop_ms = stop_ms if stop_ms is not None else 400 if quorum else 0
         self.quorum = quorum
         self.timing = Timing(HEARTBEATS[preset], 3, stop_ms / 1000)
-        self.network = Network(names, ipv4=ipv4, ipv6=ipv6)
+        self.service = service
+        self.network: Network = (
+            Network(names, ipv4=ipv4, ipv6=ipv6) if beside is None else beside.network
+        )
+        self._owns_network = beside is None
+        self._names = names
         self.hosts: list[Host] = []
         self._hook = hook
-        self._settings: dict[str, Any] = {"service": "lab", "stop_timeout": f"{stop_ms}ms"}
-        self._settings |= settings or {}
+        self._settings: dict[str, Any] = {"service": service, "stop_timeout": f"{stop_ms}ms"}
         if preset:
             self._settings["timing"] = preset
         if quorum:
             self._settings["voters"] = names
+        self._settings |= settings or {}
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Group:
-        self.network.__enter__()
+        if self._owns_network:
+            self.network.__enter__()
         try:
             self._populate()
         except BaseException:
-            self.network.__exit__(None, None, None)
+            if self._owns_network:
+                self.network.__exit__(None, None, None)
             raise
         return self
 
     def _populate(self) -> None:
-        stamp = build_stamp(self.network.directory)
-        self.log = EventLog(self.network.directory / "events.log")
-        for name in self.network.hosts:
-            host = Host(name, self.network, self.log, stamp)
+        home = self.network.directory / self.service
+        home.mkdir()
+        stamp = build_stamp(home)
+        self.log = EventLog(home / "events.log")
+        for name in self._names:
+            host = Host(name, self.network, self.log, stamp, self.service)
             self.configure(host)
             self.hosts.append(host)
         places = [f"{host.name}={host.runtime_dir}" for host in self.hosts]
@@ -130,9 +144,10 @@ class Group:
         if self._watcher is not None:
             self._watcher.kill()
             self._watcher.wait()
-        self.network.__exit__(kind, value, trace)
+        if self._owns_network:
+            self.network.__exit__(kind, value, trace)
         for host in self.hosts:
-            host.reap()
+            host.end()
 
     # -- acts
 
@@ -147,6 +162,21 @@ class Group:
         """Start these agents (all of them by default); return the instant before the first."""
         return min([host.start() for host in hosts or self.hosts])
 
+    def gather(self, at_once: int = 4) -> int:
+        """Start all agents, a few at a time; return the instant before the first.
+
+        A hundred machines do not share two processors: each few start when those before have a
+        role. Those that come later find a leader.
+        """
+        began = self.start(self.hosts[:1])
+        self.wait_one_leader(self.hosts[:1])
+        for first in range(1, len(self.hosts), at_once):
+            few = self.hosts[first : first + at_once]
+            self.start(few)
+            what = f"{few} follow"
+            wait_until(partial(_follow, few), GATHERING, what, self.describe, poll=0.05)
+        return began
+
     def cut(self, host: Host) -> int:
         at = self.log.note(host.name, "fault", "cut")
         self.network.cut(host.name)
@@ -156,6 +186,12 @@ class Group:
         """Cut the network between these parts; the hosts not named form one more."""
         at = self.log.note("-", "fault", "split")
         self.network.partition(*([host.name for host in part] for part in parts))
+        return at
+
+    def sever(self, one: Host, other: Host) -> int:
+        """These two no longer hear each other; everybody else hears both."""
+        at = self.log.note(one.name, "fault", f"severed-from-{other.name}")
+        self.network.block([(one.name, other.name), (other.name, one.name)])
         return at
 
     def lose(self, percent: int) -> int:
@@ -192,7 +228,8 @@ class Group:
         names = " ".join(host.name for host in hosts)
         seconds = within or self.timing.patience
         what = f"one of {names} leads, the others follow, hooks agree"
-        return wait_until(lambda: self._agreed(hosts), seconds, what, self.describe)
+        poll = max(POLL, len(hosts) / 1000)
+        return wait_until(lambda: self._agreed(hosts), seconds, what, self.describe, poll=poll)
 
     def wait_all_vote(self) -> None:
         """Wait for the end of the quarantine: a voter that was started follows in silence first."""
@@ -200,8 +237,7 @@ class Group:
             wait_until(self._all_vote, 20, "no voter is in quarantine", self.describe)
 
     def _all_vote(self) -> bool:
-        answers = [host.command("status", "lab", "--json").stdout for host in self.hosts]
-        return not any(json.loads(answer)["quorum"]["quarantined"] for answer in answers)
+        return all(_votes(host) for host in self.running)
 
     def _agreed(self, hosts: Sequence[Host]) -> Host | None:
         dead = [host for host in hosts if not host.is_running]
@@ -250,6 +286,15 @@ class Group:
         """The log without ticks and the end of every agent's own log."""
         story = [self.log.story(), *(host.tail() for host in self.hosts)]
         return "\n".join(story)
+
+
+def _follow(hosts: Iterable[Host]) -> bool:
+    return all(host.role == "follower" for host in hosts)
+
+
+def _votes(host: Host) -> bool:
+    quorum = host.status().get("quorum")
+    return quorum is not None and not quorum["quarantined"]
 
 
 def _hooks_agree(records: Sequence[Record], host: Host) -> bool:

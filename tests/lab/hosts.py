@@ -21,8 +21,10 @@ from typing import Any
 
 import yaml
 
+from followtheleader.errors import NoAnswer
+from followtheleader.host import client
 from lab.events import EventLog
-from lab.net import Network
+from lab.net import Network, run
 from lab.waiting import wait_until
 
 EVENTS = ("leader", "follower", "reelection", "error")
@@ -48,20 +50,25 @@ class Host:
 
     ``settings`` are keys of the YAML, durations as written there; ``hook`` is a mode of stamp.c
     for all four events (or a mapping from event to mode), with an argument after a blank:
-    ``"sleep 3000"``.
+    ``"sleep 3000"``. ``inside`` are the words before the agent's command line that change what it
+    lives in (``env``, or a shell that mounts something and then execs), for the next start.
     """
 
-    def __init__(self, name: str, network: Network, log: EventLog, stamp: Path) -> None:
+    def __init__(
+        self, name: str, network: Network, log: EventLog, stamp: Path, service: str = "lab"
+    ) -> None:
         self.name = name
         self.network = network
         self.log = log
-        self.directory = network.directory / name
+        self.instance = service
+        self.directory = network.directory / service / name
         self.runtime_dir = self.directory / "run"
         self.state_dir = self.directory / "state"
-        self.config = self.directory / "lab.yaml"
+        self.config = self.directory / f"{service}.yaml"
         self.output = self.directory / "agent.log"
-        for path in (self.directory, self.runtime_dir, self.state_dir):
-            path.mkdir()
+        self.inside: list[str] = []
+        for path in (self.runtime_dir, self.state_dir):
+            path.mkdir(parents=True)
         self.program: list[str] | None = None
         """What `start` starts instead of the agent under test: another build of it."""
         self._stamp = stamp
@@ -110,7 +117,7 @@ class Host:
 
     def spawn(self, *words: str, output: int) -> subprocess.Popen[bytes]:
         """Start any ftl-agent command on this host."""
-        command = [*self.network.enter(self.name), *self.argv(*words)]
+        command = [*self.network.enter(self.name), *self.inside, *self.argv(*words)]
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
@@ -118,6 +125,30 @@ class Host:
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """Run a reading command (``status --json``) to its end."""
         return subprocess.run(self.argv(*words), capture_output=True, text=True, timeout=10)
+
+    def ask(self, command: str, **words: str) -> dict[str, Any]:
+        """Ask the running agent by its control socket; NoAnswer if it does not answer."""
+        path = self.runtime_dir / "control.sock"
+        return client.ask(str(path), {"command": command, **words}, 5.0)
+
+    def status(self) -> dict[str, Any]:
+        """The agent's answer to ``status``; empty if it does not answer."""
+        try:
+            return client.ask(str(self.runtime_dir / "status.sock"), {"command": "status"}, 5.0)
+        except NoAnswer:
+            return {}
+
+    def problems(self) -> str:
+        """What ``status`` says that does not work, in one string."""
+        return "; ".join(self.status().get("problems", []))
+
+    def alive(self) -> set[str]:
+        """The names of the other members that ``status`` shows as there."""
+        return {member["name"] for member in self.status().get("members", []) if member["alive"]}
+
+    def tool(self, *words: str) -> str:
+        """Run a tool of the house in the running agent's own namespaces (mounts, network, name)."""
+        return run("nsenter", "-t", str(self.agent_pid), "-m", "-n", "-u", *words)
 
     @property
     def is_running(self) -> bool:
@@ -222,6 +253,25 @@ class Host:
         at = self.log.note(self.name, "fault", "carrier-up")
         self.network.set_carrier(self.name, up=True)
         return at
+
+    def link_down(self) -> int:
+        """The administrator takes the interface down."""
+        at = self.log.note(self.name, "fault", "link-down")
+        self.network.set_link(self.name, up=False)
+        return at
+
+    def link_up(self) -> int:
+        at = self.log.note(self.name, "fault", "link-up")
+        self.network.set_link(self.name, up=True)
+        return at
+
+    def end(self) -> None:
+        """Not a story's fault but its end: nothing of this host's agent is left."""
+        pids = self._guardians()
+        if self._agent is not None and self._agent.poll() is None:
+            pids.append(self._agent.pid)
+        self._signal_all(signal.SIGKILL, pids)
+        self.reap()
 
     # -- what it says of itself
 

@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 #define TICK_NS 5000000L
-#define HOSTS_MAX 32
+#define HOSTS_MAX 128
 
 static int log_fd = -1;
 static const char *host = "-", *term = "-", *token = "-", *replay = "-";

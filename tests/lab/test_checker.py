@@ -41,6 +41,16 @@ def test_a_clean_handover_passes_and_is_measured() -> None:
     assert checker.handover_gap(records, 20 * 10**6, "a") == 5 * 10**6
 
 
+def test_after_a_power_cut_nothing_is_owed() -> None:
+    checker.check_hooks(
+        log(
+            """10 a hook.leader start
+               20 a fault power-off
+               30 a hook.leader start"""
+        )
+    )
+
+
 @pytest.mark.parametrize(
     ("check", "story", "complaint"),
     [

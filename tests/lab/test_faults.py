@@ -139,15 +139,6 @@ def test_cut_with_carrier_kept(group: Group) -> None:
     group.check()
 
 
-def test_a_fifth_of_all_packets_is_lost(group: Group) -> None:
-    leader = group.wait_one_leader()
-    group.lose(20)
-    require_no_change(group, leader, 8)
-    group.heal()
-    assert group.wait_one_leader() is leader
-    group.check()
-
-
 def test_leaders_leave_one_after_another(group: Group) -> None:
     """Crash, stop, crash until two are left; the last majority of a quorum group is three."""
     gone: list[Host] = []

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from followtheleader.host import client
 from lab.group import Group
 from lab.hosts import Host
 from lab.waiting import holds_for, wait_until
@@ -15,11 +14,6 @@ from lab.waiting import holds_for, wait_until
 pytestmark = pytest.mark.lab
 
 EITHER_KIND = pytest.mark.parametrize("quorum", [False, True], ids=["open", "quorum"])
-
-
-def ask(host: Host, command: str, **words: str) -> dict[str, object]:
-    path = str(host.runtime_dir / "control.sock")
-    return client.ask(path, {"command": command, **words}, 2.0)
 
 
 def wait_leads(group: Group, host: Host, within: float) -> None:
@@ -36,7 +30,7 @@ def test_a_switchover_to_each_in_turn(build: Callable[..., Group], quorum: bool)
     group.wait_all_vote()
     order = [host for host in group.hosts if host is not old] + [old]
     for number, host in enumerate(order):
-        assert ask(group.hosts[number], "switchover", to=host.name) == {"done": True}
+        assert group.hosts[number].ask("switchover", to=host.name) == {"done": True}
         wait_leads(group, host, group.timing.patience)
     led = [r.host for r in group.records() if r.is_hook_start and r.what == "hook.leader"]
     names = [name for n, name in enumerate(led) if n == 0 or led[n - 1] != name]

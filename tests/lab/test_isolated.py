@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -22,11 +21,6 @@ table inet firewall {
 """
 
 
-def problems(host: Host) -> str:
-    answer = host.command("status", "lab", "--json")
-    return " ".join(json.loads(answer.stdout)["problems"]) if answer.returncode == 0 else ""
-
-
 def nft(group: Group, host: Host, *words: str, rules: str = "") -> None:
     command = [*group.network.enter(host.name), "nft", *words]
     subprocess.run(command, input=rules, text=True, check=True, timeout=10)
@@ -38,13 +32,13 @@ def test_members_that_are_shown_but_not_heard(build: Callable[..., Group]) -> No
         nft(group, host, "-f", "-", rules=RULES)
     group.start()
     one, other = group.hosts
-    wait_until(lambda: "firewall" in problems(one), 30, f"{one} says that it is isolated")
-    assert other.name in problems(one)
+    wait_until(lambda: "firewall" in one.problems(), 30, f"{one} says that it is isolated")
+    assert other.name in one.problems()
 
     for host in group.hosts:
         nft(group, host, "delete", "table", "inet", "firewall")
     group.wait_one_leader()
-    wait_until(lambda: "firewall" not in problems(one), 10, "the problem is over")
+    wait_until(lambda: "firewall" not in one.problems(), 10, "the problem is over")
     group.check()
 
 
@@ -62,9 +56,9 @@ def test_a_host_whose_own_firewall_lets_nothing_out(build: Callable[..., Group])
     one, other = group.hosts
     nft(group, one, "-f", "-", rules=OWN_RULES)
     told = re.compile(r"cannot leave this host: to \S+:9001: Operation not permitted \(a firewall")
-    wait_until(lambda: told.search(problems(one)), 30, f"{one} says why it is not heard")
-    assert problems(other) == ""
+    wait_until(lambda: told.search(one.problems()), 30, f"{one} says why it is not heard")
+    assert other.problems() == ""
     nft(group, one, "delete", "table", "inet", "firewall")
-    wait_until(lambda: problems(one) == "", 30, "it is heard again")
+    wait_until(lambda: one.problems() == "", 30, "it is heard again")
     group.wait_one_leader()
     group.check()

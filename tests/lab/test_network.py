@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import socket
 import struct
 import subprocess
-import threading
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
 
 import pytest
 
+from lab.forwarder import Manner, forwarding
 from lab.net import HOME, NETNS, PREFIX, Network, missing_prerequisites, run
+from lab.sockets import socket_in
 from lab.waiting import POLL, holds_for, wait_until
 
 pytestmark = pytest.mark.lab
 
-CLONE_NEWNET = 0x40000000
 GROUP, PORT = "239.77.7.7", 5777
 
 
@@ -77,26 +76,13 @@ def drain(listener: socket.socket) -> Iterator[list[str]]:
 
 
 def socket_on(network: Network, host: str) -> socket.socket:
-    """A socket belongs to the namespace of the thread that made it, for ever."""
-    made: list[socket.socket] = []
-
-    def make() -> None:
-        with (NETNS / network.netns(host)).open() as namespace:
-            libc = ctypes.CDLL(None, use_errno=True)
-            if libc.setns(namespace.fileno(), CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-        each = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        each.setblocking(False)
-        each.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-        each.bind(("", PORT))
-        membership = struct.pack("4s4s", socket.inet_aton(GROUP), bytes(4))
-        each.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        made.append(each)
-
-    thread = threading.Thread(target=make)
-    thread.start()
-    thread.join()
-    return made[0]
+    each = socket_in(network.netns(host))
+    each.setblocking(False)
+    each.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+    each.bind(("", PORT))
+    membership = struct.pack("4s4s", socket.inet_aton(GROUP), bytes(4))
+    each.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+    return each
 
 
 def test_faults_cut_what_they_name(network: Network) -> None:
@@ -113,6 +99,9 @@ def test_faults_cut_what_they_name(network: Network) -> None:
         network.mute("h2")
         ears.require({link for link in every if link[0] != "h2"})
         network.heal()
+        network.block_multicast(True)
+        ears.require(set())
+        network.block_multicast(False)
         network.partition(["h1", "h2"], ["h3"])
         ears.require({("h1", "h2"), ("h2", "h1")})
         network.heal()
@@ -130,6 +119,23 @@ def test_loss_is_a_share_of_the_packets(network: Network) -> None:
             ears.sockets["h1"].sendto(b"x", (GROUP, PORT))
             arrived += len(list(drain(ears.sockets["h2"])))
     assert 500 < arrived < 900
+
+
+def test_a_forwarder_by_hand_loses_nothing_doubles_and_reorders(network: Network) -> None:
+    with Ears(network) as ears, forwarding(network, Manner(slow=0.2), seed=1):
+        for number in range(200):
+            ears.sockets["h1"].sendto(f"{number}".encode(), (GROUP, PORT))
+        heard: list[int] = []
+
+        def all_heard() -> bool:
+            heard.extend(int(words[0]) for words in drain(ears.sockets["h2"]))
+            return len(set(heard)) == 200
+
+        wait_until(all_heard, 5, "every packet arrives", lambda: f"{len(heard)} heard")
+        assert len(heard) > 210
+        assert heard != sorted(heard)
+        drained = list(drain(ears.sockets["h1"]))
+        assert not drained  # nobody hears himself
 
 
 def test_carrier_is_seen_by_the_host_alone(network: Network) -> None:

@@ -20,8 +20,13 @@ def wait_until(
     within: float,
     what: str,
     explain: Callable[[], str] | None = None,
+    *,
+    poll: float = POLL,
 ) -> T:
-    """Return the first truthy value of ``condition``; AssertionError after ``within`` seconds."""
+    """Return the first truthy value of ``condition``; AssertionError after ``within`` seconds.
+
+    ``poll`` seconds lie between two looks: more of them where a look is dear.
+    """
     deadline = time.monotonic() + within
     while True:
         value = condition()
@@ -30,7 +35,7 @@ def wait_until(
         if time.monotonic() >= deadline:
             detail = f"\n{explain()}" if explain else ""
             raise AssertionError(f"not within {within:.1f} s: {what}{detail}")
-        time.sleep(POLL)
+        time.sleep(poll)
 
 
 def holds_for(condition: Callable[[], bool], seconds: float, what: str) -> None:

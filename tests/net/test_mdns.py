@@ -155,3 +155,58 @@ def test_recovery_is_told_and_the_next_failure_again(monkeypatch: pytest.MonkeyP
 
     asyncio.run(main())
     assert told == ["mDNS: down", "recovered", "mDNS: cut", "mDNS: down", "mDNS: end"]
+
+
+def test_what_zeroconf_warns_of_ends_with_the_next_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No zeroconf here: a session that cannot send while the link is down. Zeroconf says each fault
+    once; after the next change of interfaces new sockets show that it is over."""
+    from followtheleader.net import mdns_session
+
+    opened: list[Scripted] = []
+
+    class Scripted:
+        def __init__(self, *told: object) -> None:
+            self._complain = told[3]
+            self._first = not opened
+            opened.append(self)
+
+        async def open(self) -> str | None:
+            return None
+
+        async def publish(self, leading: bool, *, following: bool, woken: bool) -> str | None:
+            if self._first:
+                assert callable(self._complain)
+                self._complain("Network is unreachable")
+            return None
+
+        async def wait(self, wake: asyncio.Event) -> bool:
+            await wake.wait()
+            return True
+
+        async def close(self) -> None: ...
+
+    monkeypatch.setattr(mdns_session, "Session", Scripted)
+    told: list[str] = []
+
+    async def main() -> None:
+        failed, over = asyncio.Event(), asyncio.Event()
+
+        def on_failure(message: str) -> None:
+            told.append(message)
+            failed.set()
+
+        chosen = [Interface("lo", 1, "127.0.0.1", 8)]
+        discovery = Discovery(WHO, lambda: chosen, lambda address, node: None, on_failure, over.set)
+        discovery.start()
+        async with asyncio.timeout(5):
+            await failed.wait()
+            assert not over.is_set()
+            discovery.refresh()
+            await over.wait()
+        discovery.refresh()
+        await asyncio.sleep(0)
+        await discovery.close()
+
+    asyncio.run(main())
+    assert told == ["mDNS: Network is unreachable"]
+    assert len(opened) == 2

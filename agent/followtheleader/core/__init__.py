@@ -61,7 +61,7 @@ and otherwise not there.
 
 Where to read on: `election` (the loop, and what time brings), `learner` (what others say),
 `proposer` (what a candidate and a leader do), `acceptor` and `lease` (the two halves of the safety
-argument), `membership` (who is who).
+argument), `membership` (who is who), `pause` (what is known of one).
 Sources: Trencseni, Gazso, Reinhardt, *PaxosLease* (arXiv 1209.4187, as revised in 2026); Raft's
 check-quorum and leader stickiness; VRRP's resignation (RFC 9568); Lifeguard (doubt in oneself).
 """

@@ -38,6 +38,7 @@ from followtheleader.core.events import (
 from followtheleader.core.handover import Handovers
 from followtheleader.core.learner import Learner
 from followtheleader.core.meeting import Meeting
+from followtheleader.core.messages import Ack
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.pausing import Pausing
 from followtheleader.core.proposer import Proposer
@@ -111,7 +112,8 @@ class Election:
                 self._on_stop()
             case _:
                 assert_never(event)
-        self._proposer.keep_will()
+        only_acked = isinstance(event, Received) and isinstance(event.message, Ack)
+        self._proposer.keep_will(only_acked=only_acked)
         self._due = FOREVER if self._proposer.stopped else self._soonest()
         return c.out.actions
 

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from followtheleader.core.context import Context
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Handover
+from followtheleader.core.peers import Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.succession import can_succeed
 from followtheleader.core.types import Instant, NodeId, Owner, Reason, Span

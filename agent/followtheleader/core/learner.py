@@ -16,7 +16,6 @@ from followtheleader.core.context import Context
 from followtheleader.core.events import Received
 from followtheleader.core.handover import Handovers
 from followtheleader.core.meeting import Meeting
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import (
     Ack,
     Ask,
@@ -35,6 +34,7 @@ from followtheleader.core.messages import (
     Release,
 )
 from followtheleader.core.pausing import Pausing
+from followtheleader.core.peers import Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.timing import lock_span
 from followtheleader.core.types import (

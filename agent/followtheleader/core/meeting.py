@@ -18,8 +18,8 @@ from dataclasses import replace
 from followtheleader.core.acceptor import Lock
 from followtheleader.core.addresses import is_unicast, told_by
 from followtheleader.core.context import Context
-from followtheleader.core.membership import CHALLENGE_EVERY, Peer
 from followtheleader.core.messages import Ask, Busy, Challenge, Heartbeat
+from followtheleader.core.peers import CHALLENGE_EVERY, Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.types import MS, Instant, LeaderInfo, Owner, Rank, Role, Span, Term
 

@@ -10,9 +10,7 @@ somebody there answers. A member that falls silent gets HELLO too, and is forgot
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from followtheleader.core.actions import Action, MembersChanged, Note, Send
 from followtheleader.core.addresses import is_unicast, show, told_by, worth_telling
@@ -20,11 +18,18 @@ from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
 from followtheleader.core.pause import Pauses
-from followtheleader.core.replay import ReplayWindow
+from followtheleader.core.peers import (
+    ADDRESSES_EACH,
+    CHALLENGE_EVERY,
+    FIRST_PAUSE,
+    KEEPALIVE,
+    Peer,
+    Seed,
+    digest,
+)
 from followtheleader.core.types import (
     ANYBODY,
     GREETING_VERSION,
-    MS,
     NANOSECONDS,
     NO_NONCE,
     NO_VERSION,
@@ -38,8 +43,6 @@ from followtheleader.core.types import (
 MEMBER_FOR: Span = 600 * NANOSECONDS
 """A leader heartbeats every member heard within this time."""
 FORGOTTEN_AFTER: Span = 86_400 * NANOSECONDS
-KEEPALIVE: Span = 20 * NANOSECONDS
-"""Silence after which a member gets HELLO."""
 SEEN_FOR: Span = KEEPALIVE + 5 * NANOSECONDS
 """Heard within this time: shown as there. Longer, and it has not answered a greeting."""
 LONGEST_PAUSE: Span = 10 * NANOSECONDS
@@ -48,73 +51,12 @@ ALIVE_FOR: Span = 45 * NANOSECONDS
 """Heard within this time (two keepalives and some): expected to answer a PREPARE."""
 FIRST_REMINDER: Span = 2 * NANOSECONDS
 """From a member's first HELLO to its second, which goes to all its addresses."""
-FIRST_PAUSE: Span = 100 * MS
-CHALLENGE_EVERY: Span = 50 * MS
+DOUBLED_EVERY: Span = 60 * NANOSECONDS
 MAX_PEERS = 512
 MAX_SEEDS = 512
 SEED_TRIES = 12
-ADDRESSES_EACH = 4
 GOSSIP_LIMIT = 24
-
-
-@dataclass(slots=True)
-class Peer:
-    """Another member whose incarnation has answered a nonce."""
-
-    owner: Owner
-    name: str
-    priority: int
-    witness: bool
-    versions: tuple[int, int]
-    version: int
-    """The highest version in common; `NO_VERSION`: it is greeted, and nothing else is said."""
-    compatible: bool
-    addresses: list[Address]
-    heard_at: Instant
-    window: ReplayWindow = field(default_factory=ReplayWindow)
-    left: bool = False
-    """It said goodbye: not a member until heard again."""
-    expected: bool = True
-    """False after its RELEASE, or after its lock ran out: nobody waits for its promise."""
-    hello_at: Instant = 0
-    pause: Span = 0
-    challenged_at: Instant = -CHALLENGE_EVERY
-
-    @property
-    def address(self) -> Address:
-        """Where it was heard last."""
-        return self.addresses[0]
-
-    def heard(self, source: Address, priority: int, now: Instant) -> bool:
-        """Note a sign of life; return whether it came back, or speaks from a new address."""
-        returned, self.left = self.left, False
-        self.expected = True
-        self.priority = priority
-        self.heard_at = now
-        self.pause = 0
-        self.hello_at = now + KEEPALIVE
-        if self.addresses[0] == source:
-            return returned
-        known = source in self.addresses
-        rest = [a for a in self.addresses if a != source]
-        self.addresses = [source, *rest][:ADDRESSES_EACH]
-        return returned or not known
-
-
-@dataclass(slots=True)
-class Seed:
-    """An address at which nobody has answered yet."""
-
-    try_at: Instant
-    pause: Span = FIRST_PAUSE
-    tries: int = 0
-    configured: bool = False
-
-
-def digest(words: Iterable[object]) -> int:
-    """Return 64 bits that are equal for equal words: to compare configurations."""
-    text = "\0".join(str(word) for word in words)
-    return int.from_bytes(hashlib.blake2s(text.encode(), digest_size=8).digest(), "big")
+LIVES_KEPT = 8
 
 
 class Membership:
@@ -251,16 +193,20 @@ class Membership:
         if peer is not None and peer.owner != header.sender:
             older = header.sender.incarnation < peer.owner.incarnation
             if older and now - peer.heard_at <= self._node.timing.patience:
+                if now - peer.verified_at > self._node.timing.patience:
+                    self._tell_twins(peer, source, now, out)
                 return False
+            if header.sender.incarnation in peer.earlier:
+                self._tell_twins(peer, source, now, out)
         if peer is None and len(self.peers) >= MAX_PEERS:
             return False
         new = peer is None or peer.owner != header.sender
         version = self._common_version(hello)
         compatible = version != NO_VERSION and self._has_same_voters(hello)
         if peer is None or new:
-            addresses = [source]
-            if peer is not None:
-                addresses += [a for a in peer.addresses if a != source][: ADDRESSES_EACH - 1]
+            before, addresses = peer, [source]
+            if before is not None:
+                addresses += [a for a in before.addresses if a != source][: ADDRESSES_EACH - 1]
             peer = Peer(
                 header.sender,
                 hello.name,
@@ -271,8 +217,12 @@ class Membership:
                 compatible,
                 addresses,
                 now,
+                now,
             )
             peer.window.accept(header.counter)
+            if before is not None:
+                peer.earlier = [before.owner.incarnation, *before.earlier][:LIVES_KEPT]
+                peer.doubled_at = before.doubled_at
             self.peers[header.sender.id] = peer
             self._announce(peer, hello, out)
             self._look_for_namesake(peer, now, out)
@@ -288,6 +238,23 @@ class Membership:
         ours, theirs = self._node.versions, hello.versions
         highest = min(ours[1], theirs[1])
         return highest if highest >= max(ours[0], theirs[0]) else NO_VERSION
+
+    def _tell_twins(self, peer: Peer, source: Address, now: Instant, out: list[Action]) -> None:
+        """A life that is over cannot answer a nonce which is younger than the life after it, nor
+        come back when another has been heard in between."""
+        if now < peer.doubled_at:
+            return
+        peer.doubled_at = now + DOUBLED_EVERY
+        one, other = (f"{host}:{port}" for host, port in sorted((peer.address, source)))
+        out.append(
+            Note(
+                "identity-doubled",
+                f"two nodes have the identity of {peer.name}, at {one} and at {other}: two "
+                "machines with one machine-id and one name? Give one of them another `node`, or a "
+                "fresh /etc/machine-id",
+                peer.owner,
+            )
+        )
 
     def _has_same_voters(self, hello: Hello) -> bool:
         """Voters must agree on who votes: two different lists have disjoint majorities."""

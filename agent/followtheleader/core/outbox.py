@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from followtheleader.core.actions import Action, Note, Send
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Message
+from followtheleader.core.peers import Peer
 from followtheleader.core.types import Instant, Owner
 from followtheleader.errors import InvariantBroken
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from followtheleader.core.actions import PauseChanged
 from followtheleader.core.context import Context
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Notice, Pause, Release
 from followtheleader.core.pause import MAX_PAUSE, Heard
+from followtheleader.core.peers import Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.types import Instant, Owner, Span
 

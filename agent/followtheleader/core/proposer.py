@@ -16,14 +16,13 @@ How a tenure ends:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from followtheleader.core.acceptor import FOREVER, Lock, Pledge
 from followtheleader.core.actions import ExtendLease, PublishToken, Stopped
+from followtheleader.core.claims import Claim, Leaving
 from followtheleader.core.context import RETRY_DISK_AFTER, Context
 from followtheleader.core.lease import Lease
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Ack, Bye, Heartbeat, Nack, Prepare, Promise, Release
+from followtheleader.core.peers import Peer
 from followtheleader.core.succession import Will, choose_successor
 from followtheleader.core.types import (
     MAX_TERM,
@@ -45,31 +44,6 @@ from followtheleader.errors import InvariantBroken
 FAREWELLS: tuple[Span, ...] = (0, 5 * MS, 20 * MS)
 RESEND_TO_THOSE_HEARD_WITHIN: Span = 10 * NANOSECONDS
 MOST_BACK_OFF = 5
-
-
-@dataclass(slots=True)
-class Claim:
-    """PREPARE is out. ``until``: when it must have led somewhere; ``repeat_at``: ask again.
-
-    ``electorate``: how many others supported the leader before; if as many have promised, nobody
-    who is alive is missing.
-    """
-
-    term: Term
-    started_at: Instant
-    until: Instant
-    repeat_at: Instant
-    electorate: int | None
-    promised: dict[NodeId, None] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Leaving:
-    """The job is ending while the lease is still renewed; then leadership is given up."""
-
-    reason: Reason
-    sit_out: Span
-    successor: NodeId
 
 
 class Proposer:
@@ -492,9 +466,14 @@ class Proposer:
         if c.acceptor.lock(c.out.now) is None:
             c.agenda.elect_after(0)
 
-    def keep_will(self) -> None:
-        """See to it that the guardian could speak for us now, and no longer than it must."""
+    def keep_will(self, *, only_acked: bool) -> None:
+        """See to it that the guardian could speak for us now, and no longer than it must.
+
+        ``only_acked``: nothing but an ACK has come. What that may change waits for the next
+        heartbeat: each member sends one a beat, and a will looks at all members.
+        """
         if self.leading:
-            self._will.write(self.held)
+            if not (only_acked and self._will.is_of(self.held.term)):
+                self._will.write(self.held)
         elif self._will.deposited is not None and self.lapsed is None:
             self._will.withdraw()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from followtheleader.core.context import Context
-from followtheleader.core.membership import Peer
+from followtheleader.core.peers import Peer
 from followtheleader.core.proposer import Proposer
-from followtheleader.core.types import NANOSECONDS, Instant, Role, Span
+from followtheleader.core.types import NANOSECONDS, Instant, LeaderInfo, Role, Span
 from followtheleader.core.view import MemberView, View
 
 CONNECTED_FOR: Span = 3 * NANOSECONDS
@@ -26,7 +26,7 @@ def take_snapshot(context: Context, proposer: Proposer, now: Instant) -> View:
         role=role,
         term=lease.term if lease else leader.term if leader else c.acceptor.max_term,
         token=lease.token if lease and leading else 0,
-        leader=leader,
+        leader=_where_it_is(leader, context),
         deadline=lease.deadline if lease and leading else None,
         valid_leader=valid,
         leaving=proposer.leaving is not None,
@@ -42,6 +42,16 @@ def take_snapshot(context: Context, proposer: Proposer, now: Instant) -> View:
         listening=now < c.agenda.listening_until,
         paused_until=c.pauses.until if c.pauses.is_on(now) else None,
     )
+
+
+def _where_it_is(leader: LeaderInfo | None, context: Context) -> LeaderInfo | None:
+    """A leader that we hear is where we heard it last: hosts get other addresses."""
+    if leader is None or not leader.direct:
+        return leader
+    peer = context.membership.peers.get(leader.owner.id)
+    if peer is None or peer.owner != leader.owner:
+        return leader  # ourselves, or a later life of it is known
+    return leader._replace(address=peer.address)
 
 
 def _connected_voters(context: Context, proposer: Proposer, now: Instant) -> int:

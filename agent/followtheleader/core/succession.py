@@ -9,9 +9,9 @@ from __future__ import annotations
 from followtheleader.core.actions import DepositWill
 from followtheleader.core.context import Context
 from followtheleader.core.lease import Lease
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Release
-from followtheleader.core.types import NodeId
+from followtheleader.core.peers import Peer
+from followtheleader.core.types import NodeId, Term
 
 WILL_RECIPIENTS = 64
 
@@ -46,6 +46,10 @@ class Will:
     def __init__(self, context: Context) -> None:
         self._c = context
         self.deposited: DepositWill | None = None
+
+    def is_of(self, term: Term) -> bool:
+        """Would it free the locks of this term?"""
+        return self.deposited is not None and self.deposited.release.term == term
 
     def write(self, lease: Lease) -> None:
         """Deposit it while leading under ``lease``, if anything in it has changed."""

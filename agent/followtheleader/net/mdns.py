@@ -108,6 +108,7 @@ class Discovery:
         self._wake = asyncio.Event()
         self._leading = self._following = False
         self._quiet_until = 0.0
+        self._complained = self._told = False
         self.failure: str | None = None
         """Why discovery does not work at present; None while it does (or before it began)."""
 
@@ -163,9 +164,11 @@ class Discovery:
             return "no usable interface has an address yet"
         session = Session(self._who, chosen, self._on_address, self._trouble)
         try:
+            self._complained = False
             failure = await session.open()
             if failure is None:
-                self._recover()
+                if not self._complained:
+                    self._recover()
                 failure = await self._serve(session, chosen)
         finally:
             await session.close()
@@ -179,6 +182,8 @@ class Discovery:
                 return failure
             woken = await session.wait(self._wake)
             self._wake.clear()
+            if woken and self._complained:
+                return None  # other interfaces, new sockets: they show whether it is over
             try:
                 if self._interfaces() != chosen:
                     return None
@@ -195,18 +200,23 @@ class Discovery:
     def _fail(self, message: str) -> None:
         if message != self.failure:
             self.failure = message
+            self._told = True
             cure = "members are found by `peers` and remembered addresses only; trying on"
             self._on_failure(f"mDNS: {message}; {cure}")
 
     def _trouble(self, message: str) -> None:
         """Something that zeroconf warns of and works on with, such as a send that failed."""
+        self._complained = True
         now = asyncio.get_running_loop().time()
         if now >= self._quiet_until:
             self._quiet_until = now + LAST_RETRY_SECONDS
+            self._told = True
             self._on_failure(f"mDNS: {message}")
 
     def _recover(self) -> None:
-        if self.failure is not None:
-            self.failure = None
+        self.failure = None
+        if self._told:
+            self._told = False
+            self._quiet_until = 0.0
             if self._on_recovery is not None:
                 self._on_recovery()

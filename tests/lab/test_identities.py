@@ -1,0 +1,82 @@
+"""Two hosts that call themselves the same: who looks is told, and a quorum has one job."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import pytest
+
+from lab.group import Group
+from lab.hosts import Host
+from lab.stories import Pair
+from lab.waiting import holds_for, wait_until
+
+pytestmark = pytest.mark.lab
+
+VOTERS = ("h1", "h2", "h3")
+
+
+def says(host: Host, *words: str) -> bool:
+    """Does its ``status`` show a problem with all these words?"""
+    problems = host.problems()
+    return all(word in problems for word in words)
+
+
+def any_says(hosts: list[Host], *words: str) -> bool:
+    return any(says(host, "identity of h3", *words) for host in hosts)
+
+
+def test_two_nodes_with_one_name(build: Callable[..., Group]) -> None:
+    """h4 was given the configuration of h3. All say so, with both addresses; the name counts once:
+    without h1 and h2 the two of them are no majority."""
+    pair = Pair(build, 4, voters=VOTERS, ipv4_only=True)
+    for group in pair.groups:
+        group.configure(group.hosts[3], node="h3")
+        group.start()
+    for group in pair.groups:
+        group.wait_one_leader()
+        for host in group.hosts:
+            words = ("2 members are named h3", *{"10.77.0.3:", "10.77.0.4:"} - own(host))
+            told = functools.partial(says, host, *words)
+            wait_until(told, 10, f"{host} tells of both", group.describe)
+    for number in (1, 2):
+        for host in pair.on(number):
+            host.power_off()
+    quorum = pair.quorum
+    quorum.wait_no_leader(quorum.hosts[2:])
+    seconds = 2 * quorum.timing.takeover
+    holds_for(lambda: not quorum.leaders(), seconds, "one name of three does not lead")
+    assert pair.open.wait_one_leader(pair.open.hosts[2:])
+    pair.check()
+
+
+def own(host: Host) -> set[str]:
+    """A node says "here" of itself."""
+    return {f"{host.network.address(host.name)}:"}
+
+
+def test_a_clone_with_the_name_and_the_machine_identity(build: Callable[..., Group]) -> None:
+    """A running h3 is cloned to h4. The members hear now one, now the other, and tell of both;
+    whoever leads, a quorum has one leader and one job."""
+    pair = Pair(build, 4, voters=VOTERS, ipv4_only=True)
+    pair.network.machine_id("h4").write_text(pair.network.machine_id("h3").read_text())
+    for group in pair.groups:
+        group.configure(group.hosts[3], node="h3")
+        group.start(group.hosts[:3])
+    for group in pair.groups:
+        group.wait_one_leader(group.hosts[:3])
+    for group in pair.groups:
+        group.start(group.hosts[3:])
+    for group in pair.groups:
+        told = functools.partial(any_says, group.hosts[:2], "10.77.0.3:", "10.77.0.4:")
+        wait_until(told, 25, "a member tells of both", group.describe)
+    # The operator follows the advice.
+    for group in pair.groups:
+        clone = group.hosts[3]
+        clone.crash()
+        group.configure(clone)
+        clone.start()
+    for group in pair.groups:
+        group.wait_one_leader(within=30)
+    pair.check()
