@@ -27,7 +27,7 @@ from followtheleader.config import load
 from followtheleader.config.durations import MINUTE
 from followtheleader.config.reload import Changes
 from followtheleader.config.settings import Settings
-from followtheleader.core.actions import ChangeRole
+from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
 from followtheleader.core.types import NANOSECONDS, Address, Instant, LeaderInfo, Role
 from followtheleader.driver import Driver
@@ -247,6 +247,11 @@ class Agent:
 
     def on_members(self) -> None:
         """Somebody came or left."""
+        self._publish_soon()
+
+    def on_pause(self, change: PauseChanged) -> None:
+        """The roles stay as they are, or may change again."""
+        chronicle.tell_pause(self._journal, change, self._driver.view(), self._driver.node)
         self._publish_soon()
 
     def on_interfaces(self) -> None:

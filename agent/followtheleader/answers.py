@@ -8,14 +8,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from followtheleader import report
-from followtheleader.core.events import HandoverRequested, StepDownRequested
-from followtheleader.core.types import Role
+from followtheleader.core.events import HandoverRequested, PauseRequested, StepDownRequested
+from followtheleader.core.pause import MAX_PAUSE
+from followtheleader.core.types import MS, Role
 from followtheleader.driver import Driver
 from followtheleader.host.clock import boottime
 from followtheleader.net.interfaces import usable
 
 if TYPE_CHECKING:
     from followtheleader.supervision import Supervision
+
+PAUSE_MS = 3_600_000
+MAX_PAUSE_MS = MAX_PAUSE // MS
+STARTING: report.Facts = {
+    "done": False,
+    "error": "this agent has just started and does not know yet what the others know; try again",
+}
 
 
 class Answers:
@@ -48,15 +56,49 @@ class Answers:
         """To those who may change things."""
         command = request.get("command")
         if command == "step-down":
-            if self._driver.view().role is not Role.LEADER:
-                return {"done": False, "error": "this node does not lead"}
-            self._driver.post(StepDownRequested(0))
-            return {"done": True}
+            return self._step_down()
         if command == "switchover":
             return self._switch_over(request.get("to"))
+        if command == "pause":
+            return self._pause(request.get("for_ms", PAUSE_MS))
+        if command == "resume":
+            return self._resume()
         if command == "reload":
             return self._reload()
-        return {"error": f"unknown command {command!r}: step-down, switchover, reload"}
+        known = "step-down, switchover, pause, resume, reload"
+        return {"error": f"unknown command {command!r}: {known}"}
+
+    def _step_down(self) -> report.Facts:
+        view = self._driver.view()
+        if view.role is not Role.LEADER:
+            return {"done": False, "error": "this node does not lead"}
+        if view.paused_until is not None:
+            return {"done": False, "error": "paused, nobody would take over: resume, or switchover"}
+        self._driver.post(StepDownRequested(0))
+        return {"done": True}
+
+    def _pause(self, milliseconds: object) -> report.Facts:
+        """The whole group, whichever node is asked; a pause that lasts is given another length."""
+        number = milliseconds if isinstance(milliseconds, int) else None
+        if number is None or isinstance(number, bool) or not 1 <= number <= MAX_PAUSE_MS:
+            return {
+                "done": False,
+                "error": f"for_ms {milliseconds!r}: 1 to {MAX_PAUSE_MS} milliseconds (a day)",
+            }
+        view = self._driver.view()
+        if view.listening:
+            return STARTING
+        if view.leader is None and view.paused_until is None:
+            return {"done": False, "error": "nobody leads, and in a pause nobody would begin to"}
+        self._driver.post(PauseRequested(number * MS))
+        return {"done": True, "for_ms": number}
+
+    def _resume(self) -> report.Facts:
+        """Also where no pause is known: others may know of one."""
+        if self._driver.view().listening:
+            return STARTING
+        self._driver.post(PauseRequested(0))
+        return {"done": True}
 
     def _switch_over(self, to: object) -> report.Facts:
         """Ask for it; whether it happens is seen by the role."""

@@ -4,9 +4,10 @@ configuration."""
 from __future__ import annotations
 
 from followtheleader.config.reload import Changes
-from followtheleader.core.actions import ChangeRole
+from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.node import Node
-from followtheleader.core.types import MS, LeaderInfo, Span
+from followtheleader.core.types import MS, NANOSECONDS, LeaderInfo, Span
+from followtheleader.core.view import View
 from followtheleader.host.journal import Journal
 
 
@@ -47,6 +48,20 @@ def tell_leader(journal: Journal, leader: LeaderInfo) -> None:
     """Another leader is followed, or the same under a new term."""
     text = f"following {leader.name}, term {leader.term}"
     journal.info("leader", text, leader=leader.name, term=leader.term)
+
+
+def tell_pause(journal: Journal, change: PauseChanged, view: View, node: Node) -> None:
+    """The group is paused, or no more."""
+    names = {member.id: member.name for member in view.members} | {node.owner.id: node.name}
+    author = names.get(change.author, f"{change.author:016x}")
+    if change.left:
+        seconds = -(-change.left // NANOSECONDS)
+        text = f"paused for {seconds} s (asked at {author}): nobody takes over until it ends"
+        journal.warning("paused", text, seconds=seconds, author=author)
+    elif change.by_time:
+        journal.info("resumed", "the pause has run out", author=author)
+    else:
+        journal.info("resumed", f"the pause is over (asked at {author})", author=author)
 
 
 def tell_reload(journal: Journal, changes: Changes) -> None:

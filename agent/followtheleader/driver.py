@@ -17,6 +17,7 @@ import random
 from collections import Counter, deque
 from typing import assert_never
 
+from followtheleader.builds import Builds
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
 from followtheleader.core.addresses import show
@@ -36,6 +37,7 @@ from followtheleader.unsent import Unsent
 from followtheleader.wire import Codec, Fault, Rejected, Sender
 
 MOST_EVENTS_AT_ONCE = 10_000
+LOOK_AT_BUILDS_SECONDS = 5.0
 DOUBLED_FOR: Span = 3 * NANOSECONDS
 
 
@@ -52,6 +54,8 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at: Instant | None = None
         self._pongs = PongBudget()
+        self._builds = Builds(observer, self._codec.versions)
+        self._builds_timer: asyncio.TimerHandle | None = None
         # An earlier life of this run counted its changes from 1 too.
         self._change_offset = 0
         self._last_change = 0
@@ -120,6 +124,7 @@ class Driver:
             witness=profile.witness,
             preempt_delay=profile.preempt_delay,
             start_patience=profile.start_patience,
+            versions=self._codec.versions,
         )
         self.node = node
         self._sender = Sender(self._codec, node.owner, node.priority)
@@ -147,6 +152,8 @@ class Driver:
     async def close(self) -> None:
         """Stop everything; say goodbye by mDNS."""
         self._cancel_timer()
+        if self._builds_timer is not None:
+            self._builds_timer.cancel()
         await self._remembering.close()
         await self._lookout.close()
         self._unsent.close()
@@ -245,8 +252,11 @@ class Driver:
                 self._deposit(order)
             case do.MembersChanged():
                 self._lookout.members_changed(self.view().members)
+                self._look_at_builds()
                 self._observer.on_members()
                 self._remembering.soon()
+            case do.PauseChanged():
+                self._observer.on_pause(order)
             case do.Note():
                 peer = f"{order.peer.id:016x}" if order.peer else None
                 self._observer.on_note(order.kind, order.text, {"peer": peer})
@@ -260,7 +270,7 @@ class Driver:
     def _send(self, order: do.Send) -> None:
         self.counters["sent"] += 1
         if not self.endpoint.send(
-            self._sender.datagram(order.message, order.receiver), order.address
+            self._sender.datagram(order.message, order.receiver, order.version), order.address
         ):
             self._unsent.failed()
 
@@ -293,11 +303,20 @@ class Driver:
             )
         )
 
+    def _look_at_builds(self) -> None:
+        if self._builds_timer is not None:
+            self._builds_timer.cancel()
+            self._builds_timer = None
+        if self._builds.look(self.view().members, boottime()):
+            # Whoever falls silent is announced by nobody.
+            again = LOOK_AT_BUILDS_SECONDS, self._look_at_builds
+            self._builds_timer = self._loop.call_later(*again)
+
     def _deposit(self, order: do.DepositWill) -> None:
         self._observer.on_will(
             [
-                (address, self._sender.last_will(order.release, receiver))
-                for receiver, address in order.recipients
+                (address, self._sender.last_will(order.release, receiver, version))
+                for receiver, address, version in order.recipients
             ]
         )
 

@@ -28,7 +28,7 @@ from typing import Any, Self
 from followtheleader.config.advice import missing_interfaces
 from followtheleader.config.kinds import Boolean, Kind
 from followtheleader.config.options import judge, kind_of, unknown_option
-from followtheleader.core.actions import ChangeRole
+from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.events import Settled, StopRequested
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
@@ -328,6 +328,9 @@ class Elector:
 
     def on_members(self) -> None:
         """Nothing to do."""
+
+    def on_pause(self, change: PauseChanged) -> None:
+        """Nothing to do: the roles stay."""
 
     def on_interfaces(self) -> None:
         """Nothing to do."""

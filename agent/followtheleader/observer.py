@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from followtheleader.core.actions import ChangeRole
+from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Span
 
@@ -51,6 +51,9 @@ class Observer(Protocol):
 
     def on_members(self) -> None:
         """The members changed."""
+
+    def on_pause(self, change: PauseChanged) -> None:
+        """The group is paused, or no more."""
 
     def on_interfaces(self) -> None:
         """Our own interfaces, or their addresses, changed."""

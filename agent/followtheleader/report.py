@@ -74,6 +74,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "priority": member.priority,
         "witness": member.witness,
         "voter": member.voter,
+        "versions": list(member.versions),
         "heard_ms_ago": heard,
         "alive": heard is not None and heard * MS <= SEEN_FOR,
     }
@@ -98,6 +99,7 @@ def state_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
         "reason": diary.reason,
         "change": diary.change,
         "quorum": {"voters": voters, "needed": view.needed} if voters else None,
+        "paused": view.paused_until is not None,
     }
 
 
@@ -109,7 +111,8 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
         "since_ms": (now - diary.since_at) // MS,
         "lease_left_ms": left,
         "leaving": view.leaving,
-        "problems": list(diary.problems.values()),
+        "pause_left_ms": _pause_left(view, now),
+        "problems": [*_pause_problem(view, now), *diary.problems.values()],
         "started": _iso(diary.started_ms),
     }
     if node.voters:
@@ -122,19 +125,37 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
     return facts
 
 
+def _pause_left(view: View, now: Instant) -> int | None:
+    return None if view.paused_until is None else max(view.paused_until - now, 0) // MS
+
+
+def _pause_problem(view: View, now: Instant) -> list[str]:
+    """A pause is no fault; but who wonders why nobody takes over looks here."""
+    left = _pause_left(view, now)
+    if left is None:
+        return []
+    return [f"paused for {-(-left // 1000)} s more: nobody takes over until then, or until resume"]
+
+
 def is_name_shared(view: View, node: Node, now: Instant) -> bool:
     """Whether two members that are there, ourselves included, have one name."""
-    names = [m.name for m in view.members if _alive(m, now)]
+    names = [m.name for m in view.members if is_alive(m, now)]
     return len({node.name, *names}) <= len(names)
 
 
-def _alive(member: MemberView, now: Instant) -> bool:
+def is_alive(member: MemberView, now: Instant) -> bool:
+    """Has it said anything within the time in which members greet each other?"""
     return member.heard_at is not None and now - member.heard_at <= SEEN_FOR
 
 
 def status_line(view: View, node: Node, now: Instant) -> str:
     """One line for people: role, term, leader, members."""
-    members = 1 + sum(1 for m in view.members if _alive(m, now))
+    line = _status_line(view, node, now)
+    return line if view.paused_until is None else f"{line}, paused"
+
+
+def _status_line(view: View, node: Node, now: Instant) -> str:
+    members = 1 + sum(1 for m in view.members if is_alive(m, now))
     many = f"{members} member{'s' if members > 1 else ''}"
     if view.role is Role.LEADER:
         return f"leader, term {view.term}, {many}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from followtheleader.core.actions import ChangeRole
+from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
 from followtheleader.observer import Profile
@@ -36,6 +36,8 @@ class Listener:
     def on_will(self, datagrams: list[tuple[Address, bytes]]) -> None: ...
 
     def on_members(self) -> None: ...
+
+    def on_pause(self, change: PauseChanged) -> None: ...
 
     def on_interfaces(self) -> None: ...
 

@@ -16,7 +16,8 @@ STATUS_KEYS = {
     *("leader", "members", "since", "since_ms", "reason", "lease_left_ms", "leaving", "quorum"),
     *("port", "interfaces", "last_hook", "counters", "problems", "pid", "version", "started"),
 }
-MEMBER_KEYS = {"name", "id", "address", "priority", "witness", "voter", "heard_ms_ago", "alive"}
+MEMBER_KEYS = {"name", "id", "address", "priority", "witness", "voter", "versions"}
+MEMBER_KEYS |= {"heard_ms_ago", "alive"}
 
 
 def connect(node: Node, place: str = "status.sock") -> socket.socket:
@@ -61,7 +62,7 @@ def test_status_and_control(stand: Stand) -> None:
     assert leader.ask("switchover", to=leader.name) == {"done": True}
     stand.wait(lambda: leader.role == "leader", "it moves to whom was named")
     assert leader.status()["reason"] == "elected"
-    assert "unknown command 'dance': step-down, switchover, reload" in leader.ask("dance")["error"]
+    assert "unknown command 'dance': step-down, switchover, pause" in leader.ask("dance")["error"]
 
 
 def accept_every_kind_of_client(node: Node) -> None:

@@ -107,6 +107,8 @@ def status_of_leader() -> dict[str, Any]:
         "since_ms": 185_000,
         "reason": "elected",
         "lease_left_ms": 612,
+        "paused": False,
+        "pause_left_ms": None,
         "quorum": {"voters": ["h1", "h2", "w"], "needed": 2, "support": 3, "quarantined": False},
         "port": 9001,
         "interfaces": ["eth0 10.0.0.1", "eth1 10.1.0.1"],
@@ -129,4 +131,4 @@ def status_of_leader() -> dict[str, Any]:
 def member(name: str, id: str, address: str, **more: object) -> dict[str, Any]:
     """Another member as status tells it; ``more`` replaces what it says by default."""
     facts = {"name": name, "id": id, "address": address, "priority": 100, "witness": False}
-    return {**facts, "voter": True, "heard_ms_ago": None, "alive": True, **more}
+    return {**facts, "voter": True, "versions": [1, 1], "heard_ms_ago": None, "alive": True, **more}

@@ -9,6 +9,7 @@ from followtheleader.core.membership import Membership
 from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
+from followtheleader.core.pause import Pauses
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Owner
 
@@ -18,7 +19,7 @@ TIMING = Timing(250 * MS, 3, 0)
 def joined(*names: str) -> list[str]:
     """What a node named "me" notes when members of these names answer its nonce, in turn."""
     nonces = Nonces(random.Random(1), TIMING.patience)
-    members = Membership(Node(Owner(1, 1), "me", 100, TIMING), nonces)
+    members = Membership(Node(Owner(1, 1), "me", 100, TIMING), nonces, Pauses())
     out: list[Action] = []
     for number, name in enumerate(names, start=2):
         hello = Hello(True, 0, nonces.issue(0), 0, name, False, 0, 0, False)
@@ -44,7 +45,7 @@ def test_different_names_are_fine() -> None:
 def twins(*, again_after: int, newer_silent: bool = False) -> list[str]:
     """What is noted when the older of two lives of node 2 answers a nonce made so late."""
     nonces = Nonces(random.Random(1), TIMING.patience)
-    members = Membership(Node(Owner(1, 1), "me", 100, TIMING), nonces)
+    members = Membership(Node(Owner(1, 1), "me", 100, TIMING), nonces, Pauses())
     out: list[Action] = []
 
     def greet(incarnation: int, counter: int, host: str, now: int) -> None:

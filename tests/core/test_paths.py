@@ -5,11 +5,13 @@ from __future__ import annotations
 import random
 
 from followtheleader.core.actions import Action, Send
-from followtheleader.core.membership import KEEPALIVE, Membership
+from followtheleader.core.membership import Membership
 from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
 from followtheleader.core.outbox import Outbox
+from followtheleader.core.pause import Pauses
+from followtheleader.core.peers import KEEPALIVE
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, NANOSECONDS, NO_NONCE, Address, Instant, NodeId, Owner
 
@@ -24,7 +26,7 @@ class Company:
     def __init__(self) -> None:
         node = Node(Owner(1, 1), "a", 100, TIMING)
         self._nonces = Nonces(random.Random(7), TIMING.patience)
-        self.members = Membership(node, self._nonces)
+        self.members = Membership(node, self._nonces, Pauses())
         self._counter = 0
 
     def hello(

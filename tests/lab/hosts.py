@@ -69,6 +69,8 @@ class Host:
         self.inside: list[str] = []
         for path in (self.runtime_dir, self.state_dir):
             path.mkdir(parents=True)
+        self.program: list[str] | None = None
+        """What `start` starts instead of the agent under test: another build of it."""
         self._stamp = stamp
         self._agent: subprocess.Popen[bytes] | None = None
 
@@ -101,7 +103,8 @@ class Host:
         directories = ["--runtime-dir", str(self.runtime_dir)]
         if command == "run":
             directories += ["--state-dir", str(self.state_dir)]
-        return [*agent_command(), command, *words, *directories]
+        program = self.program if command == "run" and self.program else agent_command()
+        return [*program, command, *words, *directories]
 
     def start(self) -> int:
         """Start the agent and return the instant before; it is not waited for."""

@@ -11,17 +11,21 @@ from followtheleader.core.messages import (
     Busy,
     Bye,
     Challenge,
+    Handover,
     Header,
     Heartbeat,
     Hello,
     Message,
     Nack,
+    Notice,
+    Pause,
     Prepare,
     Promise,
     Refute,
     Release,
 )
-from followtheleader.core.types import MAX_TERM, Owner, Rank
+from followtheleader.core.pause import MAX_PAUSE
+from followtheleader.core.types import MAX_TERM, MS, Owner, Rank
 from followtheleader.wire import Codec, Rejected
 from followtheleader.wire.body import MAX_MEMBERS, MAX_SPAN, MIN_HEARTBEAT
 from followtheleader.wire.layout import HELLO_SIZE, SMALL_SIZE, Type
@@ -49,6 +53,13 @@ literals = st.ip_addresses().map(str).filter(lambda literal: not literal.startsw
 addresses = st.tuples(literals, u16)
 names = st.from_regex(r"[A-Za-z0-9._-]{1,63}", fullmatch=True)
 ranks = st.builds(Rank, u16, numbers.map(lambda tenure: -tenure), u8, u64)
+notices = st.builds(
+    Notice,
+    number=st.integers(1, 2**32 - 1),
+    author=ids,
+    remaining=st.integers(0, MAX_PAUSE // MS).map(lambda left: left * MS),
+)
+pauses = st.builds(Pause, notices, u64, numbers)
 heartbeats = st.builds(
     Heartbeat,
     term=numbers,
@@ -60,6 +71,7 @@ heartbeats = st.builds(
     lease=spans(0, MAX_SPAN),
     stop_timeout=spans(0, MAX_SPAN),
     echo=u64,
+    pause=st.none() | notices,
 )
 hellos = st.builds(
     Hello,
@@ -73,6 +85,7 @@ hellos = st.builds(
     timing_digest=u64,
     witness=st.booleans(),
     versions=st.tuples(u8, u8).map(lambda pair: (min(pair), max(pair))),
+    pause=st.none() | pauses,
     members=st.lists(st.tuples(ids, addresses), max_size=MAX_MEMBERS).map(tuple),
 )
 busies = st.builds(
@@ -98,6 +111,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Refute, owners, numbers),
     st.builds(Ask, u64),
     st.just(Bye()),
+    st.builds(Handover, u64, st.booleans()),
+    pauses,
 )
 headers = st.builds(
     Header,

@@ -3,12 +3,14 @@
 A story is a text file: `# one sentence`, a line `nodes …`, commands, `----`, the golden output.
 
     nodes a b c [seed=1] [kind=quorum] [witness=c] [priority=a:200,c:50]
-                [stop_timeout=2s] [job=300ms]
+                [stop_timeout=2s] [job=300ms] [wire=real] (real bytes travel)
     lead a                     start all; a leads and the others follow: the clock starts here
     start a | stop a | step-down a | crash a | crash-host a | pause a | resume a | freeze a | thaw a
     isolate a | heal a         both directions between a and everybody (heal: every cut of a)
     cut a>b | cut a-b | mend a>b | mend a-b | split a b | heal all
     loss 20% | disk-fails a | disk-works a
+    ask b pause 60s | ask b resume | ask b switchover c     what an operator asks of b's agent
+    install newer a | install older a      what `start a` starts from now on (see `sim.newer`)
     run 2s
 
 ``for=10s`` after pause, freeze and isolate takes them back after that time, without waiting for it.
@@ -25,12 +27,15 @@ from pathlib import Path
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, NANOSECONDS, LeaderInfo, Role, Span, Term
+from followtheleader.wire import Codec
 from sim.habits import Habits
 from sim.host import Host, Spec
+from sim.newer import NewerCodec
 from sim.world import World
 
 SIT_OUT = 10 * NANOSECONDS
 PATIENCE = 30 * NANOSECONDS
+BUILDS: dict[str, type[Codec]] = {"older": Codec, "newer": NewerCodec}
 UNITS = {"ms": MS, "s": NANOSECONDS, "m": 60 * NANOSECONDS}
 
 
@@ -131,6 +136,7 @@ def _make_world(words: list[str]) -> World:
         specs,
         voters=tuple(names) if quorum else (),
         replay="the story",
+        wire="wire" in options,
         habits=_Punctual(_span(options.get("job", "0s"))),
         even_clocks=True,
     )
@@ -158,6 +164,10 @@ def _obey(teller: Teller, command: str) -> None:
         world.network.weather.loss = float(words[0].rstrip("%")) / 100
     elif verb == "lead":
         _lead(teller, _host(world, words[0]))
+    elif verb == "ask":
+        _ask(world, *words)
+    elif verb == "install":
+        _host(world, words[1]).installed = BUILDS[words[0]]
     elif verb in _LINKS:
         _LINKS[verb](world, words)
     elif verb in _HOSTS:
@@ -168,6 +178,16 @@ def _obey(teller: Teller, command: str) -> None:
             world.after(_span(options["for"]), lambda: undo(host))
     else:
         raise ValueError(f"unknown command: {command}")
+
+
+def _ask(world: World, name: str, what: str, argument: str = "0s") -> None:
+    agent = _host(world, name).agent
+    if agent is None:
+        raise ValueError(f"{name} does not run")
+    if what == "switchover":
+        agent.ask_to_switch_over(_host(world, argument).node_id)
+    else:
+        agent.ask_to_pause(_span(argument))
 
 
 def _lead(teller: Teller, leader: Host) -> None:

@@ -27,6 +27,7 @@ from followtheleader.core.events import (
     AddressFound,
     Event,
     HandoverRequested,
+    PauseRequested,
     Received,
     StepDownRequested,
     StopRequested,
@@ -101,6 +102,15 @@ class Agent(Driver):
     def ask_to_switch_over(self, target: NodeId) -> None:
         """``ftl-agent switchover``."""
         self.hand_in(HandoverRequested(target))
+
+    def ask_to_pause(self, span: Span) -> None:
+        """``pause`` (0: ``resume``) at the control socket; refused while the agent starts."""
+        if self.may_be_told():
+            self.hand_in(PauseRequested(span))
+
+    def may_be_told(self) -> bool:
+        """Does it take such a command?"""
+        return not self.stopping and not self.election.view(self.host.local()).listening
 
     def expired(self) -> None:
         """The guardian has ended the job of a lease that it did not see renewed in time."""
@@ -231,7 +241,7 @@ class Agent(Driver):
     def send(self, send: Send) -> None:
         self._world.invariants.spoken(self.host, send)
         self._world.trace(self.host, "says", send)
-        self.host.emit(self.header(send.receiver), send.message, send.address)
+        self.host.emit(self.header(send.receiver, send.version), send.message, send.address)
 
     def change_role(self, change: ChangeRole) -> None:
         self._world.role_changed(self.host, change)

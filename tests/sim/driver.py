@@ -19,6 +19,7 @@ from followtheleader.core.actions import (
     LeaderChanged,
     MembersChanged,
     Note,
+    PauseChanged,
     Persist,
     PublishToken,
     Restart,
@@ -27,7 +28,7 @@ from followtheleader.core.actions import (
 )
 from followtheleader.core.election import Election
 from followtheleader.core.events import Event, StoreFailed
-from followtheleader.core.messages import Header
+from followtheleader.core.messages import Header, Hello, Message
 from followtheleader.core.node import Node
 from followtheleader.core.types import NodeId
 
@@ -77,7 +78,7 @@ class Driver(ABC):
                     self.restart(action)
                 case Stopped():
                     self.stopped(action)
-                case LeaderChanged() | MembersChanged() | Note():
+                case LeaderChanged() | MembersChanged() | PauseChanged() | Note():
                     pass  # of interest to people and files only
                 case _:
                     assert_never(action)
@@ -89,9 +90,14 @@ class Driver(ABC):
         self._counter += 1
         return self._counter
 
-    def header(self, receiver: NodeId) -> Header:
+    def header(self, receiver: NodeId, version: int = 1) -> Header:
         """Return the header of the next datagram."""
-        return Header(self.owner, self.next_counter(), receiver, self._node.priority)
+        return Header(self.owner, self.next_counter(), receiver, self._node.priority, version)
+
+    def reads(self, header: Header, message: Message) -> bool:
+        """Can this build read a body of that version?"""
+        lowest, highest = self._node.versions
+        return isinstance(message, Hello) or lowest <= header.version <= highest
 
     # -- what may come between
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 
 from followtheleader.core.messages import (
     Ack,
@@ -33,6 +34,7 @@ class Storm:
         self._plan = plan
         self._rng = random.Random(f"storm/{plan.kind}/{plan.seed}")
         self._over = False
+        self._resumed = False
         self._faults: list[tuple[str, int, Callable[[Host], None]]] = [
             ("one-way cut", 10, self._cut_one_way),
             ("isolated", 8, self._isolate),
@@ -47,6 +49,9 @@ class Storm:
             ("graceful stop", 10, self._stop),
             ("step-down", 8, self._step_down),
             ("switchover", 6, self._switch_over),
+            ("group paused", 6, self._pause_group),
+            ("group resumed", 3, self._resume_group),
+            ("reload", 5, self._reload),
             ("disk fails", 4, self._fail_disk),
             ("clock jump", 4, self._jump),
             ("weather", 10, self._change_weather),
@@ -72,6 +77,7 @@ class Storm:
         world.on_left = lambda host: world.after(MS, host.start)
         for host in world.hosts:
             host.disk.writable = True
+            host.retune(self._plan.specs[host.index])
             host.thaw()
             host.set_carrier(up=True)
             if not host.up:
@@ -81,6 +87,7 @@ class Storm:
                 host.agent.resume()
             world.after(MS, host.start)
             world.after(2 * MS, _rediscover(world, host))
+        world.after(3 * MS, self._resume_at_last)
 
     def _next(self) -> None:
         if self._over:
@@ -241,6 +248,34 @@ class Storm:
         if host.agent is not None:
             wanted = self._rng.choice((None, *self._world.hosts))
             host.agent.ask_to_switch_over(wanted.node_id if wanted else 0)
+
+    def _pause_group(self, host: Host) -> None:
+        if host.agent is not None:
+            host.agent.ask_to_pause(self._rng.choice((300, 2000, 8000, 3_600_000)) * MS)
+
+    def _resume_group(self, host: Host) -> None:
+        if host.agent is not None:
+            host.agent.ask_to_pause(0)
+
+    def _resume_at_last(self) -> None:
+        """The operator resumes wherever an agent neither begins nor leaves, looks, and does so
+        again where a pause is known of still: one that was cut off knew only an older number."""
+        hosts = [h for h in self._world.hosts if h.agent is not None and h.agent.may_be_told()]
+        able = [h for h in hosts if not self._resumed or h.is_paused()]
+        if able:
+            self._resume_group(self._rng.choice(able))
+            self._resumed = True
+        self._world.after(NANOSECONDS if able else 100 * MS, self._resume_at_last)
+
+    def _reload(self, host: Host) -> None:
+        rng = self._rng
+        changed = replace(
+            host.spec,
+            priority=rng.choice((0, 50, 100, 100, 200)),
+            preempt_delay=rng.choice((None, None, 300 * MS, 2000 * MS)),
+            start_patience=rng.choice((0, 3 * NANOSECONDS)),
+        )
+        host.retune(changed)
 
     def _fail_disk(self, host: Host) -> None:
         host.disk.writable = False

@@ -10,17 +10,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from followtheleader.core.actions import DepositWill, Stopped
-from followtheleader.core.events import LinkChanged, Received, Settled, Started
-from followtheleader.core.messages import Header, Message
+from followtheleader.core.events import LinkChanged, Received, Retuned, Settled, Started
+from followtheleader.core.messages import Header, Hello, Message
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Address, Instant, NodeId, Owner, Span, Term
-from followtheleader.wire import Codec, Rejected
+from followtheleader.wire import Codec, Fault, Rejected
 from sim.agent import Agent
 from sim.clock import HostClock
 from sim.driver import LAST_COUNTER
 from sim.guardian import Guardian
 from sim.network import Datagram
+from sim.newer import NEWER, STRANGE_EACH, NewerCodec
 
 if TYPE_CHECKING:
     from sim.world import World
@@ -70,7 +71,12 @@ class Host:
         self.node_id = node
         self.quorum = bool(world.voters)
         self.disk = Disk()
-        self.codec = Codec(SERVICE, node) if world.wire else None
+        # The wills of a dead build are sent as it wrote them, whichever build runs by then.
+        self._writer = NewerCodec(SERVICE, node)
+        self._reader: Codec = self._writer
+        self._said = 0
+        self.installed: type[Codec] | None = None
+        """The build of the next life; None: as it comes."""
         self.frozen = False
         self.up = False
         self.carrier = True
@@ -128,6 +134,8 @@ class Host:
         disk.clean_until = None
         owner = Owner(self.node_id, incarnation)
         spec = self.spec
+        build = self.installed or world.draw_build()
+        self._reader = build(SERVICE, self.node_id)
         node = Node(
             owner,
             spec.name,
@@ -137,6 +145,7 @@ class Host:
             spec.witness,
             spec.preempt_delay,
             spec.start_patience,
+            build.versions,
         )
         world.trace(self, "starts", f"incarnation={incarnation} {memory}")
         self.agent = Agent(self, node, memory, self.guardian.hello(owner))
@@ -147,6 +156,13 @@ class Host:
             agent.hand_in(LinkChanged(False))
         # Who has lived before remembers the others.
         agent.hand_in(Started(remembers=self.disk.floor is not None))
+
+    def retune(self, spec: Spec) -> None:
+        """Reload: priority, preemption and patience are from now on as ``spec`` says."""
+        self.spec = spec
+        if self.agent is not None:
+            retuned = Retuned(spec.priority, spec.preempt_delay, spec.start_patience)
+            self.agent.hand_in(retuned)
 
     def set_carrier(self, *, up: bool) -> None:
         """Pull the cable, or plug it in; who pulls it also cuts the network."""
@@ -209,16 +225,22 @@ class Host:
         world = self.world
         world.counts["wills"] += 1
         world.trace(self, "will", will.release)
-        for receiver, address in will.recipients:
-            header = Header(owner, LAST_COUNTER, receiver, self.spec.priority)
+        for receiver, address, version in will.recipients:
+            header = Header(owner, LAST_COUNTER, receiver, self.spec.priority, version)
             self.emit(header, will.release, address)
 
     def emit(self, header: Header, message: Message, address: Address) -> None:
         """Put a datagram on the network."""
         datagram: Datagram = (header, message)
-        if self.codec is not None:
-            datagram = self.codec.encode(header, message)
+        if self.world.wire:
+            datagram = self._writer.encode(header, message)
         self.world.network.send(self.index, address, type(message), datagram)
+        if self.world.wire and not isinstance(message, Hello):
+            self._said += self._reader.versions == NEWER
+            if self._said >= STRANGE_EACH:
+                self._said = 0
+                strange = self._writer.strange(header, message)
+                self.world.network.send(self.index, address, type(message), strange)
 
     def receive(self, source: Address, datagram: Datagram) -> None:
         """A datagram arrives at the socket, if there is one."""
@@ -226,13 +248,15 @@ class Host:
         if agent is None:
             return
         if isinstance(datagram, bytes):
-            codec = self.codec
-            decoded = codec.decode(datagram) if codec is not None else None
-            if decoded is None or isinstance(decoded, Rejected):
+            decoded = self._reader.decode(datagram)
+            if isinstance(decoded, Rejected):
+                self.world.counts[f"rejected: {decoded.reason}"] += 1
                 return
             datagram = decoded
         header, message = datagram
-        if header.receiver in (0, self.node_id):
+        if not agent.reads(header, message):
+            self.world.counts[f"rejected: {Fault.VERSION}"] += 1
+        elif header.receiver in (0, self.node_id):
             agent.receive(Received(header, message, source))
 
     # -- this host's clock and habits
@@ -240,6 +264,12 @@ class Host:
     def local(self) -> Instant:
         """Return BOOTTIME now."""
         return self.clock.local(self.world.now)
+
+    def is_paused(self) -> bool:
+        """Does its agent know of a pause that is on?"""
+        return (
+            self.agent is not None and self.agent.election.leads_in_pause(self.local()) is not None
+        )
 
     def draw_job_end(self) -> Span:
         """Return how long the job takes to end, in true time; it may ignore the request."""

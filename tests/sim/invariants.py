@@ -8,6 +8,8 @@
     I6  nothing is promised, acknowledged or released in quarantine
     I7  no voter replaces a live lock, not even in a later life, nor votes while its own job runs
     I8  quorum: a job has ended before another node's starts; nothing is released while it runs
+    I9  who knows of a pause neither begins to lead nor promises, but for the one that led last
+    I10 where not everybody hears everybody, and it stays so, nobody's role changes again and again
 
 State changes only when an agent steps or performs, or a guardian starts or ends a job; each check
 sits where its state can change, which is the same as checking after every event, only cheaper.
@@ -87,6 +89,7 @@ class Watched:
     token: Term = 0
     granted: Granted | None = None
     asked: dict[tuple[Owner, Term, int], tuple[Span, int]] = field(default_factory=dict)
+    only: NodeId | None = None
     window: int = 0
     packets: int = 0
 
@@ -144,9 +147,12 @@ class Invariants:
 
     def told(self, host: Host, event: Event) -> None:
         """The agent is about to handle ``event``: note what frees or asks for a lock."""
+        watched = self._of(host)
+        if host.agent is not None:
+            watched.only = host.agent.election.leads_in_pause(host.local())
         if not host.quorum or not isinstance(event, Received):
             return
-        watched, message, sender = self._of(host), event.message, event.header.sender
+        message, sender = event.message, event.header.sender
         if isinstance(message, Heartbeat):
             key = (sender, message.term, message.seq)
             # A repetition that is acknowledged extends nothing: its first arrival counts.
@@ -171,11 +177,15 @@ class Invariants:
             if isinstance(action, Send):
                 if not isinstance(action.message, Ack | Promise):
                     self._count(host, watched)
+                if isinstance(action.message, Promise):
+                    self._check_paused(host, action.receiver)
                 if host.quorum:
                     self._check_said(host, watched, action)
             elif isinstance(action, ChangeRole):
                 leads = True
                 if action.role is Role.LEADER:
+                    if watched.only not in (None, host.node_id):
+                        self.fail(host, "I9: begins to lead in a pause")
                     self._check_token(host, watched, action.term)
             elif isinstance(action, ExtendLease):
                 leads = True
@@ -183,6 +193,11 @@ class Invariants:
                 self._check_token(host, watched, action.token)
         if leads:
             self._check_single(host, watched)
+
+    def _check_paused(self, host: Host, receiver: NodeId) -> None:
+        only = host.agent.election.leads_in_pause(host.local()) if host.agent else None
+        if only not in (None, receiver):
+            self.fail(host, f"I9: promises {receiver:x} in a pause, {only:x} led last")
 
     def _check_single(self, host: Host, watched: Watched) -> None:
         """I1: whoever believes that it leads is alone, frozen ones included."""

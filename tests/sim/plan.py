@@ -7,12 +7,19 @@ from dataclasses import dataclass
 
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, NANOSECONDS, Span
+from followtheleader.wire import Codec
 from sim.habits import Habits
 from sim.host import Spec
+from sim.newer import NewerCodec
 
 JOB_TIMES: tuple[Span, ...] = (0, 400 * MS, 2000 * MS)
 PREEMPT_DELAYS: tuple[Span | None, ...] = (None, 300 * MS, 2000 * MS)
 BEATS: tuple[Span, ...] = (100 * MS, 250 * MS, 500 * MS, 750 * MS)
+
+CROWD = 100
+CROWDS = 1 / 400
+"""One of a hundred takes as long as two hundred others."""
+BUILDS: tuple[type[Codec], ...] = (Codec, NewerCodec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,12 @@ class Plan:
     voters: tuple[str, ...]
     wire: bool
     habits: Habits
+    builds: tuple[type[Codec], ...]
+    """What an agent may be at each start; more than one: upgrades and downgrades."""
     discovery: float
+    deaf: tuple[tuple[int, int], ...]
+    """Who (first) is not heard by whom (second) for a minute after the storm; nothing else is wrong
+    then."""
     torment: Span
     pace: Span
     """The mean true time between two faults."""
@@ -44,10 +56,12 @@ class Plan:
         a quarantine, then a lock, each on a clock 10 % slow; doubt in oneself and ten contended
         elections, each R plus skew with its back-off; patience at the start; and as many nodes as
         preempt one after the other, each after its delay and the job and on_follower of the one
-        before.
+        before; who preempted in vain while others were deaf waits up to 64 A longer.
         """
         beat = max(spec.timing.heartbeat for spec in self.specs)
         delays = [s.preempt_delay for s in self.specs if s.preempt_delay is not None]
+        if self.deaf and delays:
+            delays.append(64 * max(spec.timing.patience for spec in self.specs))
         waits = 4 + 2 * (4 + 3) + 10 + 10 + 2 + len(delays) * (4 + 3 + 1)
         patience = max(spec.start_patience for spec in self.specs)
         return (
@@ -65,8 +79,9 @@ def replay_command(kind: str, seed: int) -> str:
 def draw(kind: str, seed: int) -> Plan:
     """Return the plan of ``seed`` for a group of ``kind`` "open" or "quorum"."""
     rng = random.Random(f"plan/{kind}/{seed}")
-    size = rng.choice((2, 3, 3, 3, 4, 5, 5, 6, 7))
-    names = [chr(ord("a") + i) for i in range(size)]
+    crowd = rng.random() < CROWDS
+    size = CROWD if crowd else rng.choice((2, 3, 3, 3, 4, 5, 5, 6, 7))
+    names = [chr(ord("a") + i) if size <= 26 else f"n{i}" for i in range(size)]
     stop_timeout = rng.choice(JOB_TIMES) if kind == "quorum" else rng.choice((0, 0, 400 * MS))
     mixed = rng.random() < 0.25
     quorum = kind == "quorum"
@@ -91,12 +106,26 @@ def draw(kind: str, seed: int) -> Plan:
         seed,
         specs,
         voters,
-        wire=rng.random() < 0.25,
+        wire=rng.random() < 0.25 and not crowd,
         habits=_draw_habits(rng),
+        builds=BUILDS if rng.random() < 0.25 else BUILDS[:1],
         discovery=rng.choice((1.0, 1.0, 0.7, 0.4)),
-        torment=rng.randint(8, 35) * NANOSECONDS,
+        deaf=_draw_deaf(rng, size) if rng.random() < 0.15 and not crowd else (),
+        torment=(6 if crowd else rng.randint(8, 35)) * NANOSECONDS,
         pace=int(rng.choice((0.4, 1.0, 1.0, 2.5)) * NANOSECONDS),
     )
+
+
+def _draw_deaf(rng: random.Random, size: int) -> tuple[tuple[int, int], ...]:
+    """Cut links at random, both ways or one; with luck nobody is cut off."""
+    share, one_way = rng.choice((0.15, 0.3, 0.5)), rng.random() < 0.3
+    pairs: list[tuple[int, int]] = []
+    for a in range(size):
+        for b in range(a + 1, size):
+            if rng.random() < share:
+                both = ((a, b), (b, a))
+                pairs += [rng.choice(both)] if one_way else both
+    return tuple(pairs)
 
 
 def _draw_timing(rng: random.Random, stop_timeout: Span, *, mixed: bool) -> Timing:

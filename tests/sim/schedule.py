@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from followtheleader.core.types import MS, NANOSECONDS
 from followtheleader.errors import InvariantBroken
+from followtheleader.wire import Fault
 from sim.faults import Storm
 from sim.invariants import Violation
 from sim.plan import Plan, draw, replay_command
@@ -15,6 +16,11 @@ from sim.world import World
 
 PEACE = 3 * NANOSECONDS
 """After convergence nothing may change for this long."""
+MINUTE = 60 * NANOSECONDS
+MOST_CHANGES = 8
+"""Of one host in a minute, where not everybody hears everybody."""
+LATEST_DATAGRAM = 4 * NANOSECONDS
+"""So late comes what was said to a life, and perhaps a build, that is over."""
 LOOK_EVERY = 50 * MS
 DEFECTS = (InvariantBroken, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What a defect of the core raises: reported like any other violation, with its seed."""
@@ -46,6 +52,7 @@ def run_schedule(
         replay=replay_command(kind, seed),
         trace=trace,
         habits=plan.habits,
+        builds=plan.builds,
     )
     try:
         return _run(world, plan)
@@ -64,10 +71,32 @@ def _run(world: World, plan: Plan) -> Outcome:
     world.at(world.rng.randrange(5) * NANOSECONDS, storm.begin)
     world.run_until(plan.torment)
     storm.calm()
+    if plan.deaf:
+        _demand_steadiness(world, plan)
     healed_at = world.now
     converged_after = _wait_converged(world, plan) - healed_at
+    if len(plan.builds) > 1:
+        world.run_until(max(world.now, healed_at + LATEST_DATAGRAM))
     _demand_peace(world)
     return Outcome(world.now, converged_after, world.invariants.most_packets, world.counts)
+
+
+def _demand_steadiness(world: World, plan: Plan) -> None:
+    """Not everybody hears everybody, and it stays so: roles may be many, but do not flap (I10)."""
+    world.counts["fault: not all hear all"] += 1
+    for pair in plan.deaf:
+        world.network.cut(*pair)
+    world.run_until(world.now + plan.convergence_bound())
+    before = [world.changes[host.index] for host in world.hosts]
+    world.run_until(world.now + MINUTE)
+    changes = [world.changes[h.index] - n for h, n in zip(world.hosts, before, strict=True)]
+    if max(changes) > MOST_CHANGES:
+        world.invariants.fail(world.hosts[0], f"I10: {changes} role changes within a minute")
+    for pair in plan.deaf:
+        world.network.mend(*pair)
+    for host in world.hosts:
+        if host.agent is not None:
+            host.agent.find(world.draw_addresses(host.index))
 
 
 def _wait_converged(world: World, plan: Plan) -> int:
@@ -93,9 +122,10 @@ def _wait_converged(world: World, plan: Plan) -> int:
 
 
 def _demand_peace(world: World) -> None:
-    """No role changes once the group has converged."""
-    before = world.counts["role changes"]
+    """No role changes once the group has converged, and nobody says what the other cannot read."""
+    unread = f"rejected: {Fault.VERSION}"
+    before = world.counts["role changes"], world.counts[unread]
     world.run_until(world.now + PEACE)
     reason = world.disagreement()
-    if reason or world.counts["role changes"] != before:
+    if reason or (world.counts["role changes"], world.counts[unread]) != before:
         world.invariants.fail(world.hosts[0], f"I4: a change after convergence: {reason}")

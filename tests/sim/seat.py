@@ -20,7 +20,7 @@ from followtheleader.core.election import Election
 from followtheleader.core.events import Event, Settled
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.timing import Timing
-from followtheleader.core.types import Address, Owner, Span, Term
+from followtheleader.core.types import VERSIONS, Address, Owner, Span, Term
 from sim.driver import Driver
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Seat:
     """The job does not end before the test says so with `Table.settle`."""
     late_by: Span = 0
     """The process is this slow: it is woken so long after its deadline."""
+    versions: tuple[int, int] = VERSIONS
     voters: tuple[str, ...] | None = None
     """What its own configuration says (empty: an open group); None: as everybody's."""
     orders: list[Action] = field(default_factory=list)
@@ -109,7 +110,9 @@ class Life(Driver):
         return True
 
     def send(self, send: Send) -> None:
-        self._table.put(self._seat, send.address, self.header(send.receiver), send.message)
+        self._table.put(
+            self._seat, send.address, self.header(send.receiver, send.version), send.message
+        )
 
     def change_role(self, change: ChangeRole) -> None:
         self._seat.changes.append(change)

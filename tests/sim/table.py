@@ -15,6 +15,7 @@ from followtheleader.core.events import (
     AddressFound,
     HandoverRequested,
     LinkChanged,
+    PauseRequested,
     Received,
     Retuned,
     Settled,
@@ -115,6 +116,7 @@ class Table:
             voters,
             preempt_delay=preempt_delay,
             start_patience=start_patience,
+            versions=seat.versions,
         )
         rng = random.Random(f"{self._seed}/{name}/{incarnation}")
         election = Election(node, seat.memory, rng, self.now, job_running)
@@ -151,6 +153,14 @@ class Table:
         """Ask ``name`` to have the leadership moved."""
         self.seats[name].hear(HandoverRequested(self.seats[to].id if to else 0))
 
+    def pause(self, name: str, ms: float) -> None:
+        """Ask ``name`` to pause the group for ``ms``."""
+        self.seats[name].hear(PauseRequested(int(ms * MS)))
+
+    def resume(self, name: str) -> None:
+        """Ask ``name`` to end the pause."""
+        self.seats[name].hear(PauseRequested(0))
+
     def carrier(self, name: str, *, up: bool, moved: bool = False) -> None:
         """Its interfaces have lost their carrier, or have it back; ``moved``: other addresses."""
         self.seats[name].hear(LinkChanged(up, moved))
@@ -166,8 +176,8 @@ class Table:
         self.crash(name)
         if seat.will is None:
             raise LookupError(f"{name} has no will")
-        for receiver, address in seat.will.recipients:
-            header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority)
+        for receiver, address, version in seat.will.recipients:
+            header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority, version)
             self.put(seat, address, header, seat.will.release)
         return seat.will.release
 
@@ -195,12 +205,16 @@ class Table:
         before = len(self.flights)
         seat = self.seats[flight.target]
         source = self.seats[flight.source].address
+        life = seat.last_life
+        if life is not None and not life.reads(flight.header, flight.message):
+            return []  # the codec drops it
         seat.hear(Received(flight.header, flight.message, source))
         return [f.message for f in self.flights[before:] if f.source == flight.target]
 
     def say(self, source: str, target: str, message: Message) -> list[Message]:
         """Have ``source`` say what it would not say by itself; return what ``target`` answers."""
-        header = self.seats[source].life.header(self.seats[target].id)
+        version = self.seats[source].versions[1]
+        header = self.seats[source].life.header(self.seats[target].id, version)
         return self.deliver(Flight(source, target, header, message, self.ms))
 
     def repeat(self, flight: Flight) -> list[Message]:

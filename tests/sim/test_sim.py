@@ -51,7 +51,7 @@ def test_no_promise_is_broken(kind: str) -> None:
     totals = [run_schedule(kind, seed) for seed in range(SEEDS)]
     assert sum(outcome.counts["leaders elected"] for outcome in totals) > SEEDS
     faults = {name for o in totals for name in o.counts if name.startswith("fault: ")}
-    assert len(faults) == 16, "every kind of fault was there"
+    assert len(faults) == 20, "every kind of fault was there"
     assert sum(outcome.counts["wills"] for outcome in totals) > 5
 
 
@@ -97,6 +97,7 @@ def test_the_trace_is_the_same_in_every_process() -> None:
         ("followtheleader.core.context._quarantine", lambda *_: 0, "I6"),
         ("followtheleader.core.acceptor.Acceptor.lock", lambda *_: None, "I7"),
         ("followtheleader.core.learner.lock_span", lambda lease, _: lease // 4, "I2"),
+        ("followtheleader.core.pause.Pauses.allows", lambda *_: True, "I9"),
     ],
 )
 def test_a_broken_core_is_seen(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
 from followtheleader.core.view import View
+from followtheleader.wire import Codec
 from sim.habits import Habits
 from sim.host import Host, Spec
 from sim.invariants import Invariants
@@ -24,7 +25,10 @@ PORT = 9001
 
 
 class World:
-    """Hosts in one group. ``voters`` empty: an open group; ``wire``: real bytes travel."""
+    """Hosts in one group. ``voters`` empty: an open group; ``wire``: real bytes travel.
+
+    Each life of an agent is of one of the ``builds``.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class World:
         trace: Trace | None = None,
         habits: Habits | None = None,
         even_clocks: bool = False,
+        builds: Sequence[type[Codec]] = (Codec,),
     ) -> None:
         self.seed = seed
         self.now = 0
@@ -45,9 +50,12 @@ class World:
         self.rng = random.Random(f"world/{seed}")
         self.habits = habits or Habits()
         self.counts: Counter[str] = Counter()
+        self.changes: Counter[int] = Counter()
+        """Role changes by the index of the host."""
         self.log = trace or Trace()
         self.invariants = Invariants(self, replay)
         self._even_clocks = even_clocks
+        self._builds = builds
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._made = 0
         self.on_role: Callable[[Host, ChangeRole], None] | None = None
@@ -104,6 +112,10 @@ class World:
             return 1000
         return self.rng.choice((900, 1100, 1000, self.rng.randint(900, 1100)))
 
+    def draw_build(self) -> type[Codec]:
+        """Return what is installed when an agent starts: groups are upgraded, and back."""
+        return self._builds[0] if len(self._builds) == 1 else self.rng.choice(self._builds)
+
     def draw_addresses(self, index: int) -> list[Address]:
         """Return the addresses that host ``index`` finds by itself; gossip tells the rest."""
         others = [a for i, a in enumerate(self._addresses) if i != index]
@@ -123,6 +135,7 @@ class World:
         self.invariants.role_changed(host, change)
         self.trace(host, "role", change)
         self.counts["role changes"] += 1
+        self.changes[host.index] += 1
         if change.role is Role.LEADER:
             self.counts["leaders elected"] += 1
         if self.on_role is not None:
@@ -168,6 +181,8 @@ class World:
             for other in self.hosts:
                 if _knows_later_life(view, other):
                     return f"{host.name} is about to tell {other.name} of a later life"
+            if view.paused_until is not None:
+                return f"{host.name} is paused"
             if host is leader:
                 continue
             if host.spec.outranks(leader.spec) and (not self.voters or host.name in self.voters):

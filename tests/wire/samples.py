@@ -14,6 +14,8 @@ from followtheleader.core.messages import (
     Hello,
     Message,
     Nack,
+    Notice,
+    Pause,
     Prepare,
     Promise,
     Refute,
@@ -39,6 +41,7 @@ HEARTBEAT = Heartbeat(
     lease=800 * MS,
     stop_timeout=2_000 * MS,
     echo=0xE0E1E2E3E4E5E6E7,
+    pause=Notice(number=21, author=0x41, remaining=1_234_567 * MS),
 )
 HELLO = Hello(
     ack=False,
@@ -51,6 +54,7 @@ HELLO = Hello(
     timing_digest=0xD0D1D2D3D4D5D6D7,
     witness=False,
     versions=(1, 3),
+    pause=Pause(Notice(number=22, author=0x42, remaining=7 * MS), holder=0x43, term=39),
     members=((0x51, ("10.77.0.3", 9001)), (0x52, ("2001:db8::7", 9002))),
 )
 HELLO_ACK = Hello(
@@ -98,5 +102,7 @@ SAMPLES: dict[str, Message] = {
     "ask": Ask(nonce=0x1011121314151617),
     "bye": Bye(),
     "handover": Handover(target=0xA1, preempts=True),
+    "pause": Pause(Notice(number=23, author=0xB1, remaining=86_400_000 * MS), holder=0xB2, term=54),
+    "resume": Pause(Notice(number=24, author=0xB3, remaining=0), holder=0, term=0),
     "handover-to-anybody": Handover(target=0, preempts=False),
 }

@@ -52,7 +52,7 @@ def test_the_bytes_are_those_on_file(name: str) -> None:
 
 def test_every_type_has_a_golden_datagram() -> None:
     assert recorded().keys() == SAMPLES.keys()
-    assert {datagram[2] for datagram in recorded().values()} == set(Type) == set(range(1, 15))
+    assert {datagram[2] for datagram in recorded().values()} == set(Type) == {*range(1, 15), 17}
 
 
 def test_the_layout_is_the_documented_one() -> None:
@@ -165,8 +165,8 @@ def test_a_short_greeting_is_not_answered() -> None:
     assert heard(forge(Type.HELLO, full + bytes(176))) == HELLO
 
 
-# Offsets into a greeting's body: five numbers, lowest, highest, flags, size of name, members, name.
-SEEN, LOWEST, NAME_SIZE, COUNT, NAME = 48 + 16, 48 + 40, 48 + 43, 48 + 44, 48 + 45
+# Offsets into a greeting: five numbers, lowest, highest, flags, size of name, members, pause, name.
+SEEN, LOWEST, NAME_SIZE, COUNT, PAUSE, NAME = 64, 88, 48 + 43, 48 + 44, 48 + 45, 48 + 77
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,8 @@ def test_a_greeting_with_a_bad_field_is_dropped(position: int, value: int, expec
 
 def greeting(name_size: int, count: int) -> bytes:
     """Return a full greeting's body whose members have addresses and ids, as many as fit."""
-    body = recorded()["hello"][48 : 48 + 43] + bytes([name_size, count]) + b"n" * name_size
+    body = recorded()["hello"][48 : 48 + 43] + bytes([name_size, count]) + bytes(32)
+    body += b"n" * name_size
     return (body + 35 * struct.pack(">Q16sH", 7, bytes(16), 9001))[:960].ljust(960, b"\0")
 
 
@@ -205,7 +206,7 @@ def test_no_more_members_are_taken_than_are_ever_told() -> None:
 
 def test_members_that_are_missing_are_not_made_up() -> None:
     body = greeting(1, 3)
-    whole = 45 + 1 + 3 * 26
+    whole = 77 + 1 + 3 * 26
     assert isinstance(parse(Type.HELLO, body[:whole]), Hello)
     for size in range(whole):
         assert parse(Type.HELLO, body[:size]) is Fault.BODY
@@ -262,6 +263,34 @@ def test_an_owner_without_an_id_is_dropped(name: str, position: int) -> None:
     assert fault(field(name, position, ">Q", 0)) is Fault.BODY
 
 
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ((1, 2, DAY_MS, 0, 0), None),
+        ((0, 2, 1, 3, 4), Fault.BODY),
+        ((1, 0, 1, 3, 4), Fault.BODY),
+        ((1, 2, DAY_MS + 1, 3, 4), Fault.RANGE),
+        ((1, 2, 1, 3, TOO_HIGH), Fault.RANGE),
+    ],
+)
+def test_a_word_about_a_pause(fields: tuple[int, ...], expected: Fault | None) -> None:
+    """By itself, in a greeting, and (but for who led last) in a heartbeat. 0 there: nothing."""
+    packed = struct.pack(">IQIQQ", *fields)
+    hello = recorded()["hello"]
+    greeting = forge(Type.HELLO, hello[48:PAUSE] + packed + hello[NAME:-16])
+    beat = forge(Type.HEARTBEAT, recorded()["heartbeat"][48:95] + packed[:16])
+    for datagram in (forge(Type.PAUSE, packed), greeting, beat):
+        silent = fields[0] == 0 and datagram[2] != Type.PAUSE
+        in_term = expected is Fault.RANGE and fields[4] == TOO_HIGH and datagram is beat
+        if expected is None or silent or in_term:
+            heard(datagram)
+        else:
+            assert fault(datagram) is expected
+
+
 def test_an_absent_predecessor_is_not_looked_at() -> None:
     body = struct.pack(">QBQQQ", 7, 0, 0, 2**64 - 1, 2**64 - 1)
     assert heard(forge(Type.PREPARE, body)) == heard(forge(Type.PREPARE, body[:9] + bytes(24)))
@@ -270,7 +299,8 @@ def test_an_absent_predecessor_is_not_looked_at() -> None:
 def test_a_pace_that_nobody_can_follow_is_dropped() -> None:
     def beat(micros: int) -> bytes:
         return forge(
-            Type.HEARTBEAT, struct.pack(">QQQHBIIIQ", 1, 1, 1, 0, 0, micros, 800_000, 0, 0)
+            Type.HEARTBEAT,
+            struct.pack(">QQQHBIIIQIQI", 1, 1, 1, 0, 0, micros, 800_000, 0, 0, 0, 0, 0),
         )
 
     assert fault(beat(0)) is Fault.BODY

@@ -17,11 +17,14 @@ from followtheleader.core.messages import (
     Heartbeat,
     Message,
     Nack,
+    Notice,
+    Pause,
     Prepare,
     Promise,
     Refute,
     Release,
 )
+from followtheleader.core.pause import MAX_PAUSE
 from followtheleader.core.types import MAX_TERM, Address, Owner, Rank
 from followtheleader.wire import MAX_DATAGRAM, Codec
 from followtheleader.wire.body import MAX_MEMBERS, MAX_SPAN
@@ -33,7 +36,8 @@ TOP = MAX_TERM - 1
 U64 = 2**64 - 1
 OWNER = Owner(U64, TOP)
 FAR: Address = ("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 65535)
-BEAT = Heartbeat(TOP, TOP, TOP, 65535, True, MAX_SPAN, MAX_SPAN, MAX_SPAN, U64)
+NOTICE = Notice(2**32 - 1, U64, MAX_PAUSE)
+BEAT = Heartbeat(TOP, TOP, TOP, 65535, True, MAX_SPAN, MAX_SPAN, MAX_SPAN, U64, NOTICE)
 LARGEST: dict[str, Message] = {
     "prepare": Prepare(TOP, (OWNER, TOP)),
     "promise": Promise(TOP),
@@ -47,6 +51,7 @@ LARGEST: dict[str, Message] = {
     "ask": Ask(U64),
     "bye": Bye(),
     "handover": Handover(U64, True),
+    "pause": Pause(NOTICE, U64, TOP),
 }
 FULL_HEADER = Header(Owner(ME, TOP), U64, U64, 255)
 SIZES = {
@@ -54,14 +59,15 @@ SIZES = {
     "promise": 72,
     "nack": 81,
     "busy": 146,
-    "heartbeat": 111,
+    "heartbeat": 127,
     "release": 80,
     "ack": 80,
-    "challenge": 119,
+    "challenge": 135,
     "refute": 88,
     "ask": 72,
     "bye": 64,
     "handover": 73,
+    "pause": 96,
 }
 
 

@@ -38,6 +38,15 @@ drives it must:
 5. give `DepositWill` to a process that outlives this one. If this one dies, that process ends the
    job first and then sends the RELEASE.
 
+**A pause** is an operator's word that the roles stay: nobody claims, and nobody is promised
+anything, but the member that led last. A leader leads on, and loses its lease as ever; restarted,
+it leads again. The newest word is known by its number, and carried by heartbeats and greetings.
+
+**Builds.** Members may be of different builds while a group is upgraded. HELLO tells which
+versions of the protocol each speaks and is itself the same in all of them; every order to send
+names the version to write in, the highest that both know. Who has none in common with us is greeted
+and otherwise not there.
+
 **Glossary.**
 
     owner        a node and its incarnation: a restart is another owner
@@ -52,7 +61,7 @@ drives it must:
 
 Where to read on: `election` (the loop, and what time brings), `learner` (what others say),
 `proposer` (what a candidate and a leader do), `acceptor` and `lease` (the two halves of the safety
-argument), `membership` (who is who).
+argument), `membership` (who is who), `pause` (what is known of one).
 Sources: Trencseni, Gazso, Reinhardt, *PaxosLease* (arXiv 1209.4187, as revised in 2026); Raft's
 check-quorum and leader stickiness; VRRP's resignation (RFC 9568); Lifeguard (doubt in oneself).
 """

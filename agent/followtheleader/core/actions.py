@@ -19,11 +19,15 @@ from followtheleader.core.types import (
 
 @value
 class Send:
-    """Send ``message`` to ``address``; ``receiver`` goes into the header (0: whoever is there)."""
+    """Send ``message`` to ``address``; ``receiver`` goes into the header (0: whoever is there).
+
+    ``version`` is the one to write it in.
+    """
 
     message: Message
     receiver: NodeId
     address: Address
+    version: int
 
 
 @value
@@ -81,15 +85,30 @@ class LeaderChanged:
 
 @value
 class DepositWill:
-    """Replace the last will: this RELEASE, to these members. No recipients: withdraw it."""
+    """Replace the last will: this RELEASE, to these members. No recipients: withdraw it.
+
+    Each recipient is an id, an address and the version to write it in.
+    """
 
     release: Release
-    recipients: tuple[tuple[NodeId, Address], ...]
+    recipients: tuple[tuple[NodeId, Address, int], ...]
 
 
 @value
 class MembersChanged:
     """Somebody joined, left, or moved: remember the members."""
+
+
+@value
+class PauseChanged:
+    """The group is paused for ``left``, by ``author``'s command; 0: it is no more.
+
+    ``by_time``: the pause has run out.
+    """
+
+    left: Span
+    author: NodeId
+    by_time: bool
 
 
 @value
@@ -125,6 +144,7 @@ Action = (
     | LeaderChanged
     | DepositWill
     | MembersChanged
+    | PauseChanged
     | Restart
     | Stopped
     | Note

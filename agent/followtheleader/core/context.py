@@ -15,6 +15,7 @@ from followtheleader.core.membership import Membership
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.nonces import Nonces
 from followtheleader.core.outbox import Outbox
+from followtheleader.core.pause import Pauses
 from followtheleader.core.roles import Roles
 from followtheleader.core.types import MS, NANOSECONDS, Instant, Span, Term
 
@@ -28,6 +29,7 @@ class Agenda:
 
     ``election_at`` None: no claim is planned. ``hint_until``: how long to believe in a leader that
     was heard in quarantine, and is not locked. ``defers``: a better candidate will be waited for.
+    ``listening_until``: only just begun, so that it is not known what the others know.
     """
 
     def __init__(self, node: Node, memory: Memory, rng: random.Random, out: Outbox) -> None:
@@ -44,7 +46,7 @@ class Agenda:
         self.defers = True
         self._awaits = False
         self._doubt_until = out.now
-        self._listening_until = out.now
+        self.listening_until = out.now
 
     @property
     def silent(self) -> bool:
@@ -66,33 +68,33 @@ class Agenda:
         usual = self._node.timing.listening
         self.started_at = self._out.now
         self._awaits = patience > usual
-        self._listening_until = self._out.now + max(patience, usual)
+        self.listening_until = self._out.now + max(patience, usual)
         self.elect_after(max(patience, usual) + self.skew())
 
     def change_patience(self, patience: Span) -> None:
         """Wait longer or shorter than was said, if nobody was heard yet."""
         if self._awaits and self.election_at is not None:
             usual = self._node.timing.listening
-            self._listening_until = max(self.started_at + max(patience, usual), self._out.now)
-            self.elect_after(self._listening_until - self._out.now + self.skew())
+            self.listening_until = max(self.started_at + max(patience, usual), self._out.now)
+            self.elect_after(self.listening_until - self._out.now + self.skew())
 
     def hear_somebody(self) -> None:
         """A member answers: whoever else is up will be heard within the usual time."""
         if not self._awaits:
             return
         self._awaits = False
-        self._listening_until = max(self.started_at + self._node.timing.listening, self._out.now)
+        self.listening_until = max(self.started_at + self._node.timing.listening, self._out.now)
         if self.election_at is not None:
-            self.elect_after(self._listening_until - self._out.now + self.skew())
+            self.elect_after(self.listening_until - self._out.now + self.skew())
 
     def hear_leader(self) -> None:
         """A leader was heard: there is no election to plan, and nothing left to listen for."""
         self.election_at = self.hint_until = None
-        self._listening_until = self._out.now
+        self.listening_until = self._out.now
 
     def hear_hint(self, span: Span) -> None:
         """A leader was heard, though not locked: no election unless it is silent for ``span``."""
-        self._listening_until = self._out.now
+        self.listening_until = self._out.now
         self.hint_until = self._out.now + span
         if self.election_at is not None:
             self.elect_after(span + self.skew())
@@ -102,7 +104,7 @@ class Agenda:
         if not self._node.may_lead or self.stopping:
             return
         planned = self._out.now + delay
-        earliest = max(self.sit_out_until, self.quarantine_until, self._listening_until)
+        earliest = max(self.sit_out_until, self.quarantine_until, self.listening_until)
         # What ends for several nodes at once must not make them claim at once.
         self.election_at = planned if planned > earliest else earliest + self.skew()
 
@@ -195,6 +197,7 @@ class Context:
     roles: Roles
     agenda: Agenda
     disk: Disk
+    pauses: Pauses
 
     @classmethod
     def create(
@@ -202,6 +205,7 @@ class Context:
     ) -> Context:
         """Wire the parts of one incarnation together."""
         out = Outbox(now)
+        pauses = Pauses()
         nonces = Nonces(rng, node.timing.patience)
         acceptor = Acceptor(node.owner, quorum=node.quorum, max_term=memory.floor or 0)
         acceptor.max_lock = memory.max_lock
@@ -209,9 +213,10 @@ class Context:
             node=node,
             out=out,
             nonces=nonces,
-            membership=Membership(node, nonces),
+            membership=Membership(node, nonces, pauses),
             acceptor=acceptor,
             roles=Roles(out, job_running=job_running),
             agenda=Agenda(node, memory, rng, out),
             disk=Disk(node, memory, acceptor, out),
+            pauses=pauses,
         )

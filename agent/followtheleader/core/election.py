@@ -24,6 +24,7 @@ from followtheleader.core.events import (
     Event,
     HandoverRequested,
     LinkChanged,
+    PauseRequested,
     Received,
     Retuned,
     Settled,
@@ -39,9 +40,10 @@ from followtheleader.core.learner import Learner
 from followtheleader.core.meeting import Meeting
 from followtheleader.core.messages import Ack
 from followtheleader.core.node import Memory, Node
+from followtheleader.core.pausing import Pausing
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.snapshot import take_snapshot
-from followtheleader.core.types import Instant, Reason, Span
+from followtheleader.core.types import Instant, NodeId, Reason, Span
 from followtheleader.core.view import View
 
 
@@ -61,7 +63,10 @@ class Election:
         self._proposer = Proposer(self._c)
         self._meeting = Meeting(self._c, self._proposer)
         self._handovers = Handovers(self._c, self._proposer)
-        self._learner = Learner(self._c, self._proposer, self._meeting, self._handovers)
+        self._pausing = Pausing(self._c, self._proposer)
+        self._learner = Learner(
+            self._c, self._proposer, self._meeting, self._handovers, self._pausing
+        )
         self._due: Instant = FOREVER
 
     # -- the only way in
@@ -99,6 +104,8 @@ class Election:
                 self._proposer.step_down(Reason.STEPPED_DOWN, event.sit_out)
             case HandoverRequested():
                 self._handovers.request(event.target)
+            case PauseRequested():
+                self._pausing.request(event.span)
             case LinkChanged():
                 self._on_link(event.up, event.moved)
             case StopRequested():
@@ -113,6 +120,10 @@ class Election:
     def next_deadline(self) -> Instant | None:
         """Return the instant at which `Woken` must be handed in; None: nothing is due ever."""
         return self._due if self._due < FOREVER else None
+
+    def leads_in_pause(self, now: Instant) -> NodeId | None:
+        """Return who alone may claim now (0: nobody); None: the group is not paused."""
+        return self._c.pauses.holder if self._c.pauses.is_on(now) else None
 
     def view(self, now: Instant) -> View:
         """Return a snapshot for people, files and the simulator."""
@@ -130,6 +141,8 @@ class Election:
             self._meeting.ask_at or FOREVER,
             self._handovers.ask_at or FOREVER,
             self._handovers.retry_at or FOREVER,
+            self._pausing.tell_at or FOREVER,
+            c.pauses.until or FOREVER,
             self._proposer.next_deadline(),
         )
 
@@ -144,6 +157,7 @@ class Election:
             c.agenda.elect_after_silence()
         if _is_due(c.agenda.hint_until, c.out.now):
             self._learner.lose_leader(Reason.EXPIRED)
+        self._pausing.expire()
 
     def _on_started(self, event: Started) -> None:
         c = self._c
@@ -162,6 +176,7 @@ class Election:
         self._proposer.wake()
         self._meeting.wake()
         self._handovers.wake()
+        self._pausing.wake()
         if _is_due(c.agenda.election_at, now):
             self._elect(event.wall_ms)
 
@@ -182,6 +197,8 @@ class Election:
         """Is a better candidate there? It may claim first; but it is waited for only once."""
         agenda = self._c.agenda
         defers, agenda.defers = agenda.defers, False
+        if self._c.pauses.is_on(self._c.out.now):
+            return False  # nobody else may claim
         expected = self._c.membership.expected(self._c.out.now)
         return defers and any(
             peer.priority > self.node.priority

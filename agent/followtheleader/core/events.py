@@ -100,6 +100,13 @@ class HandoverRequested:
 
 
 @value
+class PauseRequested:
+    """The operator pauses the group for ``span``: the roles stay. 0: the pause is over."""
+
+    span: Span
+
+
+@value
 class LinkChanged:
     """Whether any election interface has a carrier (``up``). Without one a node does not lead.
 
@@ -127,6 +134,7 @@ Event = (
     | Stored
     | StepDownRequested
     | HandoverRequested
+    | PauseRequested
     | LinkChanged
     | StopRequested
 )

@@ -5,7 +5,8 @@ in every stop on purpose, its job ends before it says so. Who asks has no right 
 that the leader finds wrong changes nothing.
 
 A node that is better than its leader waits for ``preempt_delay`` of undisturbed following, so that
-one which comes and goes does not take the leadership along each time.
+one which comes and goes does not take the leadership along each time. One that asked, and then
+could not lead for at least a minute, waits twice as long each time, up to a minute.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from followtheleader.core.context import Context
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Handover
+from followtheleader.core.peers import Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.succession import can_succeed
-from followtheleader.core.types import Instant, NodeId, Owner, Reason
+from followtheleader.core.types import Instant, NodeId, Owner, Reason, Span
+
+MOST_BACK_OFF = 6
 
 
 @dataclass(slots=True)
@@ -40,6 +43,8 @@ class Handovers:
         self._proposer = proposer
         self._followed: Owner | None = None
         self._better_since: Instant = 0
+        self._asked_at: Instant | None = None
+        self._in_vain = 0
         self._wish: Wish | None = None
         self.ask_at: Instant | None = None
         self.retry_at: Instant | None = None
@@ -66,19 +71,41 @@ class Handovers:
         leader = self._leader()
         owner = leader.owner if leader is not None else None
         if owner != self._followed:
+            if owner is not None:
+                self._judge()
             self._followed = owner
             self.begin_delay()
 
+    def _judge(self) -> None:
+        """A leader gave way to us. Who then could not lead, or not for long, waits longer next.
+
+        Else one that is not heard by enough others would unsettle all of them again and again.
+        """
+        asked_at, self._asked_at = self._asked_at, None
+        if asked_at is not None:
+            now, led_at = self._c.out.now, self._proposer.led_at
+            held = led_at >= asked_at and now - led_at >= self._longest()
+            self._in_vain = 0 if held else self._in_vain + 1
+
+    def _longest(self) -> Span:
+        return self._c.node.timing.patience << MOST_BACK_OFF
+
+    def _delay(self) -> Span | None:
+        delay = self._c.node.preempt_delay
+        if delay is None or not self._in_vain:
+            return delay
+        return delay + (self._c.node.timing.patience << min(self._in_vain, MOST_BACK_OFF))
+
     def begin_delay(self) -> None:
         """Count the delay from now on."""
-        now, delay = self._c.out.now, self._c.node.preempt_delay
+        now, delay = self._c.out.now, self._delay()
         self._better_since = now
         self.ask_at = now + delay if delay is not None and self._followed is not None else None
 
     def wake(self) -> None:
         """Do what is due: give, or ask (and again until the leader has heard it)."""
         self._try_again()
-        c, delay = self._c, self._c.node.preempt_delay
+        c, delay = self._c, self._delay()
         if self.ask_at is None or delay is None or c.out.now < self.ask_at:
             return
         self.ask_at = c.out.now + c.node.timing.patience
@@ -86,6 +113,7 @@ class Handovers:
         if leader is None or leader.priority >= c.node.priority:
             self._better_since = c.out.now  # its priority may change while it leads
         elif c.out.now - self._better_since >= delay and self._is_fit():
+            self._asked_at = c.out.now
             c.out.send(Handover(c.node.owner.id, preempts=True), leader)
 
     def _is_fit(self) -> bool:
@@ -96,6 +124,7 @@ class Handovers:
             and c.agenda.may_ask
             and c.disk.may_vote
             and not c.roles.owes
+            and not c.pauses.is_on(c.out.now)
         )
 
     def _leader(self) -> Peer | None:
@@ -115,6 +144,8 @@ class Handovers:
             return
         if not asked.preempts:
             self._give(asked.target, Reason.HANDED_OVER)
+        elif self._c.pauses.is_on(self._c.out.now):
+            pass  # the roles stay
         elif asked.target == peer.owner.id and peer.priority > self._c.node.priority:
             self._give(asked.target, Reason.PREEMPTED)
 

@@ -16,7 +16,6 @@ from followtheleader.core.context import Context
 from followtheleader.core.events import Received
 from followtheleader.core.handover import Handovers
 from followtheleader.core.meeting import Meeting
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import (
     Ack,
     Ask,
@@ -28,11 +27,14 @@ from followtheleader.core.messages import (
     Heartbeat,
     Hello,
     Nack,
+    Pause,
     Prepare,
     Promise,
     Refute,
     Release,
 )
+from followtheleader.core.pausing import Pausing
+from followtheleader.core.peers import Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.timing import lock_span
 from followtheleader.core.types import (
@@ -51,7 +53,20 @@ from followtheleader.core.types import (
 RESTART_WITHIN: Span = 60 * NANOSECONDS
 """A node that learns this long after its start that its identity lives on elsewhere is a clone."""
 
-Said = Heartbeat | Ack | Prepare | Promise | Nack | Busy | Challenge | Refute | Ask | Bye | Handover
+Said = (
+    Heartbeat
+    | Ack
+    | Prepare
+    | Promise
+    | Nack
+    | Busy
+    | Challenge
+    | Refute
+    | Ask
+    | Bye
+    | Handover
+    | Pause
+)
 """What counts only from an incarnation that is verified."""
 
 
@@ -59,12 +74,18 @@ class Learner:
     """This node's ear: it asks the members whether a datagram counts, and acts on it."""
 
     def __init__(
-        self, context: Context, proposer: Proposer, meeting: Meeting, handovers: Handovers
+        self,
+        context: Context,
+        proposer: Proposer,
+        meeting: Meeting,
+        handovers: Handovers,
+        pausing: Pausing,
     ) -> None:
         self._c = context
         self._proposer = proposer
         self._meeting = meeting
         self._handovers = handovers
+        self._pausing = pausing
         self._node = context.node
         self._born_at = context.out.now
 
@@ -78,7 +99,7 @@ class Learner:
         match message:
             case Hello():
                 if members.greeted(header, message, source, now, out):
-                    self._on_hello(message)
+                    self._on_hello(header, message)
             case Release():
                 if members.may_release(header):
                     self._on_release(header, message)
@@ -109,12 +130,22 @@ class Learner:
                 self._on_ask(peer, message)
             case Handover():
                 self._handovers.on_handover(peer, message)
+            case Pause():
+                self._pausing.on_pause(peer, message)
             case Bye():
                 self._c.membership.departed(peer.owner, self._c.out.actions)
             case _:
                 assert_never(message)
 
-    def _on_hello(self, hello: Hello) -> None:
+    def _on_hello(self, header: Header, hello: Hello) -> None:
+        """A member may know of a pause, and of who led last."""
+        peer = self._c.membership.peers.get(header.sender.id)
+        known = peer is not None and peer.owner == header.sender and peer.compatible
+        if known and peer is not None and hello.pause is not None:
+            self._pausing.on_pause(peer, hello.pause)
+        self._look_for_later_life(hello)
+
+    def _look_for_later_life(self, hello: Hello) -> None:
         """A peer may have seen a later life of ours: our clock was set back, or we were cloned."""
         if not self._c.nonces.is_fresh(hello.echo, self._c.out.now):
             return
@@ -138,6 +169,9 @@ class Learner:
             self._free(*prepare.after, successor=peer.owner.id)
         if self._proposer.leading:
             c.out.send(self._proposer.heartbeat(), peer)
+            return
+        if not c.pauses.allows(peer.owner.id, c.out.now):
+            self._pausing.answer(peer)
             return
         # Who claims a term has given up its lower ones: nobody acts under two.
         self._free(peer.owner, prepare.term - 1, successor=peer.owner.id)
@@ -182,6 +216,8 @@ class Learner:
 
     def _on_heartbeat(self, peer: Peer, beat: Heartbeat) -> None:
         c = self._c
+        if beat.pause is not None or c.pauses.number:
+            self._pausing.compare(peer, beat.pause)
         if c.agenda.silent:
             self._on_hint(peer, beat)
             return
@@ -224,6 +260,7 @@ class Learner:
     def _on_hint(self, peer: Peer, beat: Heartbeat) -> None:
         """In quarantine: follow without a lock, and leave the leader in peace when it ends."""
         if beat.established:
+            self._c.pauses.follow(peer.owner.id, beat.term)
             self._c.roles.follow(_leader_info(peer, beat))
             self._c.agenda.hear_hint(lock_span(beat.lease, beat.stop_timeout))
 
@@ -246,6 +283,7 @@ class Learner:
     def _on_release(self, header: Header, release: Release) -> None:
         self._c.membership.resigned(header.sender)
         self._free(header.sender, release.term, successor=release.successor)
+        self._pausing.on_release(header.sender, release)
 
     def _on_refute(self, peer: Peer, refute: Refute) -> None:
         """A later incarnation says that an earlier one of its own is dead."""
@@ -289,6 +327,7 @@ class Learner:
         self._c.agenda.election_at = None
         self._c.agenda.defers = True
         self._proposer.predecessor = None
+        self._c.pauses.follow(leader.owner.id, leader.term)
         self._c.roles.follow(leader)
         self._handovers.watch()
 

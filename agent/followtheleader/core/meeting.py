@@ -7,8 +7,8 @@ word about a third node only if that node's heartbeats are seen to advance betwe
 A heartbeat without the nonce is answered by CHALLENGE, at most once per peer in 50 ms: without that
 bound the two would answer each other for ever.
 
-*Hearsay* is a lock that rests on a holder's word. It is short, it is renewed only by news, and it
-is never passed on as one's own.
+*Hearsay* is a lock that rests on a holder's word. It lasts as long as the holder's own, is renewed
+only by news, and is never passed on as one's own.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from dataclasses import replace
 from followtheleader.core.acceptor import Lock
 from followtheleader.core.addresses import is_unicast, told_by
 from followtheleader.core.context import Context
-from followtheleader.core.membership import CHALLENGE_EVERY, Peer
 from followtheleader.core.messages import Ask, Busy, Challenge, Heartbeat
+from followtheleader.core.peers import CHALLENGE_EVERY, Peer
 from followtheleader.core.proposer import Proposer
-from followtheleader.core.types import Instant, LeaderInfo, Owner, Rank, Role, Term
+from followtheleader.core.types import MS, Instant, LeaderInfo, Owner, Rank, Role, Span, Term
 
 REPORTS_LIMIT = 64
+ASK_PAUSE: Span = 50 * MS
 
 
 class Meeting:
@@ -124,7 +125,8 @@ class Meeting:
         return self._describe(busy)
 
     def _until(self, busy: Busy) -> Instant:
-        return self._c.out.now + min(busy.remaining, self._c.node.timing.patience)
+        """As long as the holder believes: its leader may be slower than we are, or faster."""
+        return self._c.out.now + busy.remaining
 
     def _renew_belief(self, busy: Busy) -> LeaderInfo | None:
         c = self._c
@@ -137,7 +139,7 @@ class Meeting:
         return None
 
     def wake(self) -> None:
-        """Following by hearsay: ask everybody every H who leads."""
+        """Following by hearsay: ask everybody who leads, every H or faster."""
         c = self._c
         now = c.out.now
         if self.ask_at is None or now < self.ask_at:
@@ -146,5 +148,6 @@ class Meeting:
         if lock is None or lock.direct:
             self.ask_at = None
             return
-        self.ask_at = now + c.node.timing.heartbeat
+        # Several times before the belief ends, if its leader's pace is faster than ours.
+        self.ask_at = now + min(c.node.timing.heartbeat, max((lock.until - now) // 3, ASK_PAUSE))
         c.out.broadcast(Ask(c.nonces.issue(now)), c.membership.members(now))

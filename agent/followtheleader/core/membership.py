@@ -10,21 +10,29 @@ somebody there answers. A member that falls silent gets HELLO too, and is forgot
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 from followtheleader.core.actions import Action, MembersChanged, Note, Send
 from followtheleader.core.addresses import is_unicast, show, told_by, worth_telling
 from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
-from followtheleader.core.replay import ReplayWindow
+from followtheleader.core.pause import Pauses
+from followtheleader.core.peers import (
+    ADDRESSES_EACH,
+    CHALLENGE_EVERY,
+    FIRST_PAUSE,
+    KEEPALIVE,
+    Peer,
+    Seed,
+    digest,
+)
 from followtheleader.core.types import (
     ANYBODY,
-    MS,
+    GREETING_VERSION,
     NANOSECONDS,
     NO_NONCE,
+    NO_VERSION,
     Address,
     Instant,
     NodeId,
@@ -35,8 +43,6 @@ from followtheleader.core.types import (
 MEMBER_FOR: Span = 600 * NANOSECONDS
 """A leader heartbeats every member heard within this time."""
 FORGOTTEN_AFTER: Span = 86_400 * NANOSECONDS
-KEEPALIVE: Span = 20 * NANOSECONDS
-"""Silence after which a member gets HELLO."""
 SEEN_FOR: Span = KEEPALIVE + 5 * NANOSECONDS
 """Heard within this time: shown as there. Longer, and it has not answered a greeting."""
 LONGEST_PAUSE: Span = 10 * NANOSECONDS
@@ -45,84 +51,20 @@ ALIVE_FOR: Span = 45 * NANOSECONDS
 """Heard within this time (two keepalives and some): expected to answer a PREPARE."""
 FIRST_REMINDER: Span = 2 * NANOSECONDS
 """From a member's first HELLO to its second, which goes to all its addresses."""
-FIRST_PAUSE: Span = 100 * MS
-CHALLENGE_EVERY: Span = 50 * MS
 DOUBLED_EVERY: Span = 60 * NANOSECONDS
 MAX_PEERS = 512
 MAX_SEEDS = 512
 SEED_TRIES = 12
-ADDRESSES_EACH = 4
 GOSSIP_LIMIT = 24
 LIVES_KEPT = 8
-
-
-@dataclass(slots=True)
-class Peer:
-    """Another member whose incarnation has answered a nonce."""
-
-    owner: Owner
-    name: str
-    priority: int
-    witness: bool
-    compatible: bool
-    addresses: list[Address]
-    heard_at: Instant
-    verified_at: Instant
-    window: ReplayWindow = field(default_factory=ReplayWindow)
-    left: bool = False
-    """It said goodbye: not a member until heard again."""
-    expected: bool = True
-    """False after its RELEASE, or after its lock ran out: nobody waits for its promise."""
-    hello_at: Instant = 0
-    pause: Span = 0
-    challenged_at: Instant = -CHALLENGE_EVERY
-    earlier: list[int] = field(default_factory=list)
-    """Its incarnations before this one, the last first."""
-    doubled_at: Instant = 0
-    """When to say again that two nodes have this identity."""
-
-    @property
-    def address(self) -> Address:
-        """Where it was heard last."""
-        return self.addresses[0]
-
-    def heard(self, source: Address, priority: int, now: Instant) -> bool:
-        """Note a sign of life; return whether it came back, or speaks from a new address."""
-        returned, self.left = self.left, False
-        self.expected = True
-        self.priority = priority
-        self.heard_at = now
-        self.pause = 0
-        self.hello_at = now + KEEPALIVE
-        if self.addresses[0] == source:
-            return returned
-        known = source in self.addresses
-        rest = [a for a in self.addresses if a != source]
-        self.addresses = [source, *rest][:ADDRESSES_EACH]
-        return returned or not known
-
-
-@dataclass(slots=True)
-class Seed:
-    """An address at which nobody has answered yet."""
-
-    try_at: Instant
-    pause: Span = FIRST_PAUSE
-    tries: int = 0
-    configured: bool = False
-
-
-def digest(words: Iterable[object]) -> int:
-    """Return 64 bits that are equal for equal words: to compare configurations."""
-    text = "\0".join(str(word) for word in words)
-    return int.from_bytes(hashlib.blake2s(text.encode(), digest_size=8).digest(), "big")
 
 
 class Membership:
     """Peers by id, addresses yet to be tried, and the handshake that joins the two."""
 
-    def __init__(self, node: Node, nonces: Nonces) -> None:
+    def __init__(self, node: Node, nonces: Nonces, pauses: Pauses) -> None:
         self._node = node
+        self._pauses = pauses
         self._nonces = nonces
         self.peers: dict[NodeId, Peer] = {}
         self._seeds: dict[Address, Seed] = {}
@@ -139,7 +81,7 @@ class Membership:
     def members(self, now: Instant) -> Iterator[Peer]:
         """Yield those whom a leader heartbeats, in the order in which they joined."""
         for peer in self.peers.values():
-            if not peer.left and now - peer.heard_at <= MEMBER_FOR:
+            if not peer.left and peer.version and now - peer.heard_at <= MEMBER_FOR:
                 yield peer
 
     def expected(self, now: Instant) -> list[NodeId]:
@@ -204,7 +146,7 @@ class Membership:
         if len(self._asked) >= MAX_SEEDS:
             self._asked.clear()
         self._asked[source] = now
-        out.append(Send(self._hello(now, sender), sender.id, source))
+        out.append(_greeting(self._hello(now, sender), sender.id, source))
 
     def _on_hello(
         self, header: Header, hello: Hello, source: Address, now: Instant, out: list[Action]
@@ -214,7 +156,7 @@ class Membership:
         if hello.nonce != NO_NONCE:
             ask_back = not self._is_verified(header.sender)
             out.append(
-                Send(
+                _greeting(
                     self._hello(
                         now,
                         header.sender,
@@ -229,7 +171,7 @@ class Membership:
             )
         elif joined:
             out.append(
-                Send(
+                _greeting(
                     self._hello(now, header.sender, ack=True, ask=False, listener=source),
                     header.sender.id,
                     source,
@@ -259,7 +201,8 @@ class Membership:
         if peer is None and len(self.peers) >= MAX_PEERS:
             return False
         new = peer is None or peer.owner != header.sender
-        compatible = self._is_compatible(hello)
+        version = self._common_version(hello)
+        compatible = version != NO_VERSION and self._has_same_voters(hello)
         if peer is None or new:
             before, addresses = peer, [source]
             if before is not None:
@@ -269,6 +212,8 @@ class Membership:
                 hello.name,
                 header.priority,
                 hello.witness,
+                hello.versions,
+                version,
                 compatible,
                 addresses,
                 now,
@@ -279,13 +224,20 @@ class Membership:
                 peer.earlier = [before.owner.incarnation, *before.earlier][:LIVES_KEPT]
                 peer.doubled_at = before.doubled_at
             self.peers[header.sender.id] = peer
-            self._announce(peer, out)
+            self._announce(peer, hello, out)
             self._look_for_namesake(peer, now, out)
         peer.name, peer.witness, peer.compatible = hello.name, hello.witness, compatible
+        peer.versions, peer.version = hello.versions, version
         peer.heard(source, header.priority, now)
         self._seeds.pop(source, None)
         self._wake_by(peer.hello_at)
         return new
+
+    def _common_version(self, hello: Hello) -> int:
+        """Return the highest version that both speak; `NO_VERSION`: there is none."""
+        ours, theirs = self._node.versions, hello.versions
+        highest = min(ours[1], theirs[1])
+        return highest if highest >= max(ours[0], theirs[0]) else NO_VERSION
 
     def _tell_twins(self, peer: Peer, source: Address, now: Instant, out: list[Action]) -> None:
         """A life that is over cannot answer a nonce which is younger than the life after it, nor
@@ -304,17 +256,17 @@ class Membership:
             )
         )
 
-    def _is_compatible(self, hello: Hello) -> bool:
+    def _has_same_voters(self, hello: Hello) -> bool:
         """Voters must agree on who votes: two different lists have disjoint majorities."""
         if hello.quorum != self._node.quorum:
             return False
         return not hello.quorum or hello.voters_digest == self._voters
 
-    def _announce(self, peer: Peer, out: list[Action]) -> None:
+    def _announce(self, peer: Peer, hello: Hello, out: list[Action]) -> None:
         out.append(MembersChanged())
         where = f"{peer.name} at {show(peer.address)}"
         out.append(Note("member-joined", f"member {where}", peer.owner))
-        if not peer.compatible:
+        if not self._has_same_voters(hello):
             out.append(
                 Note(
                     "member-differs",
@@ -368,6 +320,8 @@ class Membership:
             voters_digest=self._voters,
             timing_digest=self._timing,
             witness=node.witness,
+            versions=node.versions,
+            pause=self._pauses.said(now),
             members=self._gossip(now, to, listener) if listener else (),
         )
 
@@ -450,7 +404,7 @@ class Membership:
         if seed.tries > SEED_TRIES and not seed.configured:
             del self._seeds[address]  # whoever suggested it will suggest it again
             return
-        out.append(Send(self._hello(now), ANYBODY, address))
+        out.append(_greeting(self._hello(now), ANYBODY, address))
         seed.try_at = now + seed.pause
         seed.pause = min(seed.pause * 2, LONGEST_PAUSE)
 
@@ -465,7 +419,7 @@ class Membership:
         # Where it was heard last; if it does not answer there, everywhere.
         for address in peer.addresses if peer.pause else peer.addresses[:1]:
             # To whoever is there now: another node may have taken the address over.
-            out.append(Send(self._hello(now), ANYBODY, address))
+            out.append(_greeting(self._hello(now), ANYBODY, address))
         # One HELLO may be lost: the first pause is short, so that ALIVE_FOR is not missed by it.
         peer.pause = min(peer.pause * 2, LONGEST_PAUSE) if peer.pause else FIRST_REMINDER
         peer.hello_at = now + peer.pause
@@ -473,3 +427,7 @@ class Membership:
     def _wake_by(self, at: Instant) -> None:
         if self.sweep_at is None or at < self.sweep_at:
             self.sweep_at = at
+
+
+def _greeting(hello: Hello, receiver: NodeId, address: Address) -> Send:
+    return Send(hello, receiver, address, GREETING_VERSION)

@@ -9,7 +9,9 @@ Who may say what when is decided in `followtheleader.core.election` and its neig
 from __future__ import annotations
 
 from followtheleader.core.types import (
+    GREETING_VERSION,
     NO_NONCE,
+    VERSIONS,
     Address,
     NodeId,
     Nonce,
@@ -23,12 +25,34 @@ from followtheleader.core.types import (
 
 @value
 class Header:
-    """Who speaks to whom. ``counter`` grows with every datagram of an incarnation."""
+    """Who speaks to whom. ``counter`` grows with every datagram of an incarnation.
+
+    ``version`` is that of the body, one that both speak.
+    """
 
     sender: Owner
     counter: int
     receiver: NodeId
     priority: int
+    version: int = GREETING_VERSION
+
+
+@value
+class Notice:
+    """What is known of pauses: the newest command, who gave it, what remains (0: resumed)."""
+
+    number: int
+    author: NodeId
+    remaining: Span
+
+
+@value
+class Pause:
+    """The group is paused, or no more; ``holder`` led last, under ``term`` (0: nobody is known)."""
+
+    notice: Notice
+    holder: NodeId
+    term: Term
 
 
 @value
@@ -37,7 +61,9 @@ class Hello:
 
     ``ack`` tells HELLO_ACK from HELLO. ``seen`` is the newest incarnation that the sender has
     verified for the receiver (0: none): a node whose clock was set back learns it here.
-    ``members`` (id, address) is gossip, told only to those who have answered a nonce.
+    ``members`` (id, address) is gossip, told only to those who have answered a nonce. ``versions``
+    are the lowest and the highest that the sender speaks: what is not a greeting is said in the
+    highest in common.
     """
 
     ack: bool
@@ -49,7 +75,8 @@ class Hello:
     voters_digest: int
     timing_digest: int
     witness: bool
-    versions: tuple[int, int] = (1, 1)
+    versions: tuple[int, int] = VERSIONS
+    pause: Pause | None = None
     members: tuple[tuple[NodeId, Address], ...] = ()
 
 
@@ -96,7 +123,10 @@ class Busy:
 
 @value
 class Heartbeat:
-    """Accept me as your leader, or renew it. H, T, B of the leader rule its followers."""
+    """Accept me as your leader, or renew it. H, T, B of the leader rule its followers.
+
+    Of a pause it tells, as `Pause` does; the holder is whoever speaks.
+    """
 
     term: Term
     seq: int
@@ -107,6 +137,7 @@ class Heartbeat:
     lease: Span
     stop_timeout: Span
     echo: Nonce = NO_NONCE
+    pause: Notice | None = None
 
 
 @value
@@ -178,4 +209,5 @@ Message = (
     | Ask
     | Bye
     | Handover
+    | Pause
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from followtheleader.core.timing import Timing
-from followtheleader.core.types import Instant, Owner, Span, Term
+from followtheleader.core.types import VERSIONS, Instant, Owner, Span, Term
 
 
 @dataclass(slots=True)
@@ -19,7 +19,8 @@ class Node:
     node whose ``name`` is not among them follows and never votes. A ``witness`` votes and never
     leads, and so does a node of ``priority`` 0. ``preempt_delay``: follow a leader of lower
     priority for so long, then ask it to hand over; None: never. ``start_patience``: how long to
-    wait at the start for members that are remembered.
+    wait at the start for members that are remembered. ``versions``: the lowest and the highest
+    version of the protocol that is spoken here.
     """
 
     owner: Owner
@@ -30,6 +31,7 @@ class Node:
     witness: bool = False
     preempt_delay: Span | None = None
     start_patience: Span = 0
+    versions: tuple[int, int] = VERSIONS
 
     @property
     def quorum(self) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from followtheleader.core.actions import Action, Note, Send
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Message
+from followtheleader.core.peers import Peer
 from followtheleader.core.types import Instant, Owner
 from followtheleader.errors import InvariantBroken
 
@@ -31,12 +31,12 @@ class Outbox:
 
     def send(self, message: Message, peer: Peer) -> None:
         """Send to where the peer was heard last."""
-        self.actions.append(Send(message, peer.owner.id, peer.addresses[0]))
+        self.actions.append(Send(message, peer.owner.id, peer.addresses[0], peer.version))
 
     def send_everywhere(self, message: Message, peer: Peer) -> None:
         """Send to every address known of a peer that does not answer: one path may be cut."""
         for address in peer.addresses:
-            self.actions.append(Send(message, peer.owner.id, address))
+            self.actions.append(Send(message, peer.owner.id, address, peer.version))
 
     def broadcast(self, message: Message, peers: Iterable[Peer]) -> None:
         """Send the same message to each of ``peers``."""

@@ -16,14 +16,13 @@ How a tenure ends:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from followtheleader.core.acceptor import FOREVER, Lock, Pledge
 from followtheleader.core.actions import ExtendLease, PublishToken, Stopped
+from followtheleader.core.claims import Claim, Leaving
 from followtheleader.core.context import RETRY_DISK_AFTER, Context
 from followtheleader.core.lease import Lease
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Ack, Bye, Heartbeat, Nack, Prepare, Promise, Release
+from followtheleader.core.peers import Peer
 from followtheleader.core.succession import Will, choose_successor
 from followtheleader.core.types import (
     MAX_TERM,
@@ -47,31 +46,6 @@ RESEND_TO_THOSE_HEARD_WITHIN: Span = 10 * NANOSECONDS
 MOST_BACK_OFF = 5
 
 
-@dataclass(slots=True)
-class Claim:
-    """PREPARE is out. ``until``: when it must have led somewhere; ``repeat_at``: ask again.
-
-    ``electorate``: how many others supported the leader before; if as many have promised, nobody
-    who is alive is missing.
-    """
-
-    term: Term
-    started_at: Instant
-    until: Instant
-    repeat_at: Instant
-    electorate: int | None
-    promised: dict[NodeId, None] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Leaving:
-    """The job is ending while the lease is still renewed; then leadership is given up."""
-
-    reason: Reason
-    sit_out: Span
-    successor: NodeId
-
-
 class Proposer:
     """This node's claims and tenures."""
 
@@ -84,6 +58,7 @@ class Proposer:
         self.leaving: Leaving | None = None
         self.lapsed: Term | None = None
         self.stopped = False
+        self.led_at: Instant = 0
         self.predecessor: tuple[Owner, Term] | None = None
         self.electorate: int | None = None
         self._failures = 0
@@ -160,6 +135,7 @@ class Proposer:
             and not c.agenda.stopping
             and not c.agenda.silent
             and c.agenda.link_up
+            and c.pauses.allows(self._me.id, c.out.now)
             and c.acceptor.lock(c.out.now) is None
             and c.disk.may_vote
         )
@@ -307,7 +283,9 @@ class Proposer:
         lease.tenure = lease.term
         self._tick()
         self.leading = True
+        self.led_at = c.out.now
         self.predecessor = self.electorate = None
+        c.pauses.follow(self._me.id, lease.term)
         c.roles.lead(self.as_leader(), lease.deadline, Reason.ELECTED)
         c.out.add(ExtendLease(lease.deadline))
         c.out.add(PublishToken(lease.token))
@@ -357,6 +335,7 @@ class Proposer:
             lease=timing.lease,
             stop_timeout=timing.stop_timeout,
             echo=echo,
+            pause=self._c.pauses.notice(self._c.out.now),
         )
 
     def _resend(self) -> None:
@@ -388,6 +367,8 @@ class Proposer:
             return
         c.disk.used_term = term
         lease.raise_term(term)
+        if self.leading:
+            c.pauses.follow(self._me.id, term)
         self._tick()
 
     # -- losing
@@ -443,7 +424,10 @@ class Proposer:
     def _resign(self, leaving: Leaving) -> None:
         c, lease = self._c, self.held
         now = c.out.now
-        release = Release(lease.term, choose_successor(c, lease, leaving.successor))
+        asked = leaving.reason is Reason.HANDED_OVER
+        heir = choose_successor(c, lease, leaving.successor, asked=asked)
+        release = Release(lease.term, heir)
+        c.pauses.pass_on(self._me.id, release.successor, release.term)
         self.lease = None
         self.leading, self.leaving = False, None
         self._tick_at = self._resend_at = None

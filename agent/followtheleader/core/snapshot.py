@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from followtheleader.core.context import Context
-from followtheleader.core.membership import Peer
+from followtheleader.core.peers import Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.types import NANOSECONDS, Instant, LeaderInfo, Role, Span
 from followtheleader.core.view import MemberView, View
@@ -39,6 +39,8 @@ def take_snapshot(context: Context, proposer: Proposer, now: Instant) -> View:
         lock_until=lock.until if lock else None,
         connected=_connected_voters(context, proposer, now),
         members=tuple(_member(peer, context) for peer in c.membership.peers.values()),
+        listening=now < c.agenda.listening_until,
+        paused_until=c.pauses.until if c.pauses.is_on(now) else None,
     )
 
 
@@ -64,7 +66,10 @@ def _connected_voters(context: Context, proposer: Proposer, now: Instant) -> int
     names = {
         peer.name
         for peer in context.membership.peers.values()
-        if peer.name in node.voters and not peer.left and now - peer.heard_at <= recent
+        if peer.name in node.voters
+        and peer.compatible
+        and not peer.left
+        and now - peer.heard_at <= recent
     }
     return len(names | {node.name} if node.votes else names)
 
@@ -78,5 +83,7 @@ def _member(peer: Peer, context: Context) -> MemberView:
         priority=peer.priority,
         witness=peer.witness,
         voter=peer.name in context.node.voters,
+        versions=peer.versions,
+        version=peer.version,
         heard_at=None if peer.left else peer.heard_at,
     )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from followtheleader.core.actions import DepositWill
 from followtheleader.core.context import Context
 from followtheleader.core.lease import Lease
-from followtheleader.core.membership import Peer
 from followtheleader.core.messages import Release
+from followtheleader.core.peers import Peer
 from followtheleader.core.types import NodeId, Term
 
 WILL_RECIPIENTS = 64
@@ -24,8 +24,15 @@ def can_succeed(c: Context, lease: Lease, peer: Peer) -> bool:
     return able and votes and acked is not None and c.out.now - acked <= c.node.timing.patience
 
 
-def choose_successor(c: Context, lease: Lease, wanted: NodeId = 0) -> NodeId:
-    """Return the member that should claim at once: ``wanted`` if it can, else the best (or 0)."""
+def choose_successor(
+    c: Context, lease: Lease, wanted: NodeId = 0, *, asked: bool = False
+) -> NodeId:
+    """Return the member that should claim at once: ``wanted`` if it can, else the best (or 0).
+
+    In a pause this node may lead again, and nobody else, unless an operator has ``asked``.
+    """
+    if c.pauses.is_on(c.out.now) and c.node.may_lead and not asked:
+        return 0
     heirs = [p for p in c.membership.members(c.out.now) if can_succeed(c, lease, p)]
     if any(peer.owner.id == wanted for peer in heirs):
         return wanted
@@ -47,7 +54,7 @@ class Will:
     def write(self, lease: Lease) -> None:
         """Deposit it while leading under ``lease``, if anything in it has changed."""
         c = self._c
-        members = [(p.owner.id, p.address) for p in c.membership.members(c.out.now)]
+        members = [(p.owner.id, p.address, p.version) for p in c.membership.members(c.out.now)]
         release = Release(lease.term, choose_successor(c, lease))
         will = DepositWill(release, tuple(members[:WILL_RECIPIENTS]))
         if will != self.deposited:

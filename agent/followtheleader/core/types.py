@@ -31,6 +31,13 @@ NO_NONCE: Nonce = 0
 MAX_TERM: Term = 2**62
 """No term, sequence number or incarnation above this is accepted: nobody can use numbers up."""
 
+VERSIONS: tuple[int, int] = (1, 1)
+"""The lowest and the highest version of the protocol that this build speaks."""
+GREETING_VERSION = 1
+"""HELLO is written in this version for ever: any two builds can tell each other what they speak."""
+NO_VERSION = 0
+"""What two builds have in common that cannot talk to each other."""
+
 MAX_INCARNATION = 2**54
 """Incarnations begin at the wall clock in microseconds: what claims to be from beyond the year 2500
 is damaged or forged."""

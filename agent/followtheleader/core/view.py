@@ -9,7 +9,11 @@ from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Own
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """Another member. ``heard_at`` None: never heard in this life, or it said goodbye."""
+    """Another member. ``heard_at`` None: never heard in this life, or it said goodbye.
+
+    ``versions``: the lowest and the highest that it speaks; ``version``: the one that is spoken
+    with it, `NO_VERSION` if there is none in common.
+    """
 
     id: NodeId
     owner: Owner
@@ -18,6 +22,8 @@ class MemberView:
     priority: int
     witness: bool
     voter: bool
+    versions: tuple[int, int]
+    version: int
     heard_at: Instant | None
 
 
@@ -30,6 +36,8 @@ class View:
     follower). ``owes``: a job or an on_follower of ours still runs. ``support``: other members that
     acknowledged within A; ``needed``: M. ``lock_owner``, ``lock_until``: what the acceptor holds.
     ``connected``: voters, this one included, that are known to be there now (quorum groups).
+    ``paused_until``: the roles stay until then; None: the group is not paused.
+    ``listening``: this node has just begun, and does not know yet what the others know.
     """
 
     owner: Owner
@@ -49,3 +57,5 @@ class View:
     lock_until: Instant | None
     connected: int
     members: tuple[MemberView, ...]
+    paused_until: Instant | None
+    listening: bool

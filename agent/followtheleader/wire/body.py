@@ -11,7 +11,7 @@ out, because it means nothing on another host.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from struct import Struct
 from typing import Any
@@ -27,11 +27,14 @@ from followtheleader.core.messages import (
     Hello,
     Message,
     Nack,
+    Notice,
+    Pause,
     Prepare,
     Promise,
     Refute,
     Release,
 )
+from followtheleader.core.pause import MAX_PAUSE
 from followtheleader.core.types import MAX_TERM, MS, NANOSECONDS, Address, Owner, Rank, Span
 from followtheleader.errors import InvariantBroken, ensure
 from followtheleader.wire.layout import HEADER, HELLO_SIZE, TAG_SIZE, Fault, Type
@@ -40,7 +43,7 @@ MIN_HEARTBEAT: Span = MS
 """A leader's H may not be below this: its followers take their own pace from it."""
 MAX_SPAN: Span = 1500 * NANOSECONDS
 """No H, T or B may be above this: a lock made of them must still fit into the 32 bits of BUSY."""
-MAX_MEMBERS = 32
+MAX_MEMBERS = 30
 """So many members find room in a greeting beside the longest name."""
 
 _TOO_HIGH = "terms, sequence numbers and incarnations stay below MAX_TERM"
@@ -51,25 +54,28 @@ _MAX_U32 = 2**32 - 1
 _NAME = re.compile(rb"[A-Za-z0-9._-]{1,63}")
 _MAPPED = bytes(10) + b"\xff\xff"
 
-_HELLO = Struct(">QQQQQBBBBB")
+_HELLO = Struct(">QQQQQBBBBBIQIQQ")
 _MEMBER = Struct(">Q16sH")
 _PREPARE = Struct(">QBQQQ")
 _TERM = Struct(">Q")
 _NACK = Struct(">QQB")
 _BUSY = Struct(">QQQB16sHQQIHQBQ")
-_HEARTBEAT = Struct(">QQQHBIIIQ")
+_HEARTBEAT = Struct(">QQQHBIIIQIQI")
 _ACK = Struct(">QQ")
 _NONCE = Struct(">Q")
 _RELEASE = Struct(">QQ")
 _REFUTE = Struct(">QQQ")
 _NOTHING = Struct(">")
 _HANDOVER = Struct(">QB")
+_PAUSE = Struct(">IQIQQ")
 
 # Bits of the flag byte of a body; bits that are not known are ignored.
 _QUORUM, _WITNESS = 1, 2
 _AFTER = 1
 _CONTENDED = 1
 _ADDRESS = 1
+_NO_NOTICE = (0, 0, 0)
+_NO_PAUSE = (0, 0, 0, 0, 0)
 _ESTABLISHED = 1
 _PREEMPTS = 1
 
@@ -136,6 +142,20 @@ def _pack_handover(handover: Handover) -> bytes:
     return _HANDOVER.pack(handover.target, _PREEMPTS if handover.preempts else 0)
 
 
+def _pack_pause(pause: Pause) -> bytes:
+    return _PAUSE.pack(*_pause_fields(pause))
+
+
+def _pause_fields(pause: Pause) -> tuple[int, ...]:
+    return *_notice_fields(pause.notice), pause.holder, _number(pause.term)
+
+
+def _notice_fields(notice: Notice) -> tuple[int, int, int]:
+    ensure(notice.number > 0, "the first command about a pause has the number 1")
+    ensure(0 <= notice.remaining <= MAX_PAUSE, "no pause lasts longer than a day")
+    return notice.number, _id(notice.author), -(-notice.remaining // MS)
+
+
 def _pack_hello(hello: Hello) -> bytes:
     name = hello.name.encode()
     ensure(_NAME.fullmatch(name) is not None, "a member's name keeps to its alphabet")
@@ -154,6 +174,7 @@ def _pack_hello(hello: Hello) -> bytes:
         flags,
         len(name),
         len(hello.members),
+        *(_NO_PAUSE if hello.pause is None else _pause_fields(hello.pause)),
     )
     members = [_MEMBER.pack(_id(member), *_pack_address(at)) for member, at in hello.members]
     body = b"".join((fixed, name, *members))
@@ -161,7 +182,7 @@ def _pack_hello(hello: Hello) -> bytes:
 
 
 def _parse_hello(body: bytes, ack: bool) -> Hello | Fault:
-    nonce, echo, seen, voters, timing, lowest, highest, flags, name_size, count = (
+    nonce, echo, seen, voters, timing, lowest, highest, flags, name_size, count, *told = (
         _HELLO.unpack_from(body)
     )
     start = _HELLO.size + name_size
@@ -179,6 +200,9 @@ def _parse_hello(body: bytes, ack: bool) -> Hello | Fault:
     )
     if any(member == 0 for member, _ in members):
         return Fault.BODY
+    pause = _read_pause(told) if told[0] else None
+    if isinstance(pause, Fault):
+        return pause
     return Hello(
         ack=ack,
         nonce=nonce,
@@ -191,6 +215,7 @@ def _parse_hello(body: bytes, ack: bool) -> Hello | Fault:
         witness=bool(flags & _WITNESS),
         versions=(lowest, highest),
         members=members,
+        pause=pause,
     )
 
 
@@ -284,12 +309,13 @@ def _pack_heartbeat(heartbeat: Heartbeat) -> bytes:
         _micros(heartbeat.lease, MAX_SPAN),
         _micros(heartbeat.stop_timeout, MAX_SPAN),
         heartbeat.echo,
+        *(_NO_NOTICE if heartbeat.pause is None else _notice_fields(heartbeat.pause)),
     )
 
 
 def _parse_heartbeat(body: bytes, offset: int = 0) -> Heartbeat | Fault:
-    term, seq, tenure, support, flags, interval, lease, stop_timeout, echo = _HEARTBEAT.unpack_from(
-        body, offset
+    term, seq, tenure, support, flags, interval, lease, stop_timeout, echo, number, author, left = (
+        _HEARTBEAT.unpack_from(body, offset)
     )
     if term >= MAX_TERM or seq >= MAX_TERM or tenure >= MAX_TERM:
         return Fault.RANGE
@@ -297,6 +323,9 @@ def _parse_heartbeat(body: bytes, offset: int = 0) -> Heartbeat | Fault:
         return Fault.RANGE
     if interval < _MIN_MICROS:
         return Fault.BODY
+    notice = _read_notice(number, author, left) if number else None
+    if isinstance(notice, Fault):
+        return notice
     return Heartbeat(
         term,
         seq,
@@ -307,6 +336,7 @@ def _parse_heartbeat(body: bytes, offset: int = 0) -> Heartbeat | Fault:
         lease * _MICROSECOND,
         stop_timeout * _MICROSECOND,
         echo,
+        notice,
     )
 
 
@@ -346,6 +376,24 @@ def _parse_handover(body: bytes) -> Handover:
     return Handover(target, flags & _PREEMPTS != 0)
 
 
+def _parse_pause(body: bytes) -> Pause | Fault:
+    return _read_pause(_PAUSE.unpack_from(body))
+
+
+def _read_pause(fields: Sequence[int]) -> Pause | Fault:
+    number, author, left, holder, term = fields
+    notice = _read_notice(number, author, left)
+    if isinstance(notice, Fault):
+        return notice
+    return Pause(notice, holder, term) if term < MAX_TERM else Fault.RANGE
+
+
+def _read_notice(number: int, author: int, left: int) -> Notice | Fault:
+    if number == 0 or author == 0:
+        return Fault.BODY
+    return Notice(number, author, left * MS) if left * MS <= MAX_PAUSE else Fault.RANGE
+
+
 _PACKERS: dict[type[Message], tuple[int, Callable[[Any], bytes]]] = {
     Heartbeat: (int(Type.HEARTBEAT), _pack_heartbeat),
     Ack: (int(Type.ACK), _pack_ack),
@@ -359,6 +407,7 @@ _PACKERS: dict[type[Message], tuple[int, Callable[[Any], bytes]]] = {
     Ask: (int(Type.ASK), _pack_ask),
     Bye: (int(Type.BYE), _pack_bye),
     Handover: (int(Type.HANDOVER), _pack_handover),
+    Pause: (int(Type.PAUSE), _pack_pause),
 }
 
 _SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
@@ -376,6 +425,7 @@ _SHAPES: dict[int, tuple[int, Callable[[bytes], Message | Fault]]] = {
     Type.ASK: (_NONCE.size, _parse_ask),
     Type.BYE: (_NOTHING.size, _parse_bye),
     Type.HANDOVER: (_HANDOVER.size, _parse_handover),
+    Type.PAUSE: (_PAUSE.size, _parse_pause),
 }
 
 

@@ -12,7 +12,14 @@ import struct
 from dataclasses import dataclass
 
 from followtheleader.core.messages import Header, Message
-from followtheleader.core.types import ANYBODY, MAX_TERM, NodeId, Owner
+from followtheleader.core.types import (
+    ANYBODY,
+    GREETING_VERSION,
+    MAX_TERM,
+    VERSIONS,
+    NodeId,
+    Owner,
+)
 from followtheleader.errors import InvariantBroken, ensure
 from followtheleader.wire import body
 from followtheleader.wire.layout import (
@@ -22,7 +29,6 @@ from followtheleader.wire.layout import (
     MAGIC,
     MAX_DATAGRAM,
     MIN_DATAGRAM,
-    VERSION,
     Fault,
     election_hash,
 )
@@ -42,7 +48,12 @@ class Rejected:
 
 
 class Codec:
-    """Encodes and decodes the datagrams of the election ``service`` at the node with id ``me``."""
+    """Encodes and decodes the datagrams of the election ``service`` at the node with id ``me``.
+
+    ``versions``: the lowest and the highest version that it speaks.
+    """
+
+    versions = VERSIONS
 
     def __init__(self, service: str, me: NodeId) -> None:
         ensure(0 < me < 2**64, "a node's id has 64 bits and is not 0")
@@ -55,14 +66,16 @@ class Codec:
 
         ``InvariantBroken`` if a value is one that no member may send: it would be rejected.
         """
+        version = header.version
         sender = header.sender
         if sender.id != self._me or not 0 <= sender.incarnation < MAX_TERM:
             raise InvariantBroken(f"{sender} is not a life of this node")
         try:
             kind, content = body.pack(message)
+            ensure(self._speaks(kind, version), "what is said is said in a version in common")
             head = HEADER.pack(
                 MAGIC,
-                VERSION,
+                version,
                 kind,
                 self._seal.key_id,
                 0,
@@ -88,7 +101,7 @@ class Codec:
         )
         if magic != MAGIC:
             return Rejected(Fault.MAGIC)
-        if version != VERSION:
+        if not self._speaks(kind, version):
             return Rejected(Fault.VERSION)
         # A greeting is answered with one of full size: a shorter one must not be.
         if length != size or size > MAX_DATAGRAM or (kind in GREETINGS and size < HELLO_SIZE):
@@ -102,10 +115,16 @@ class Codec:
             return Rejected(Fault.SENDER)
         # As Owner(sender, life), without the call of a function: this happens all day long.
         owner = tuple.__new__(Owner, (sender, life))
-        header = Header(owner, counter, receiver, priority)
+        header = Header(owner, counter, receiver, priority, version)
         if sender == self._me:
             return Rejected(Fault.OWN, header)
         if receiver != self._me and receiver != ANYBODY:
             return Rejected(Fault.RECEIVER, header)
         message = body.parse(kind, content[HEADER.size :])
         return Rejected(message, header) if isinstance(message, Fault) else (header, message)
+
+    def _speaks(self, kind: int, version: int) -> bool:
+        if kind in GREETINGS:
+            return version == GREETING_VERSION
+        lowest, highest = self.versions
+        return lowest <= version <= highest

@@ -1,7 +1,10 @@
 """What a datagram looks like. These numbers are the protocol: none may change within a version.
 
+The header and the two greetings may not change at all: by them builds of any two versions tell each
+other what they speak.
+
      0  magic F2                1 byte     never the first byte of the seed's ASCII ``PING``
-     1  version                 1
+     1  version                 1          of the body; of greetings 1, for ever
      2  type                    1          `Type`
      3  key id                  1          0: the tag is a checksum
      4  flags                   1          reserved: sent as 0, ignored
@@ -26,7 +29,6 @@ from hashlib import blake2s
 from struct import Struct
 
 MAGIC = 0xF2
-VERSION = 1
 CHECKSUM_KEY = 0
 
 HEADER = Struct(">BBBBBHQQQQQB")
@@ -60,6 +62,7 @@ class Type(IntEnum):
     ASK = 12
     BYE = 13
     HANDOVER = 14
+    PAUSE = 17
 
 
 GREETINGS = frozenset((int(Type.HELLO), int(Type.HELLO_ACK)))

@@ -23,19 +23,19 @@ class Sender:
         self._me = me
         self._counter = 0
 
-    def datagram(self, message: Message, receiver: NodeId) -> bytes:
-        """Return ``message`` to ``receiver`` (0: anybody) under the next counter."""
+    def datagram(self, message: Message, receiver: NodeId, version: int) -> bytes:
+        """Return ``message`` in ``version`` to ``receiver`` (0: anybody) under the next counter."""
         self._counter += 1
         if self._counter >= LAST_COUNTER:
             raise InvariantBroken("the last counter is the will's")
-        header = Header(self._me, self._counter, receiver, self.priority)
+        header = Header(self._me, self._counter, receiver, self.priority, version)
         return self._codec.encode(header, message)
 
-    def last_will(self, release: Release, receiver: NodeId) -> bytes:
+    def last_will(self, release: Release, receiver: NodeId, version: int) -> bytes:
         """Return the resignation that the guardian sends when this incarnation is dead.
 
         May be made any number of times: only one of them is ever sent to a receiver, and it is the
         incarnation's last word.
         """
-        header = Header(self._me, LAST_COUNTER, receiver, self.priority)
+        header = Header(self._me, LAST_COUNTER, receiver, self.priority, version)
         return self._codec.encode(header, release)
