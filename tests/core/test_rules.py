@@ -182,21 +182,24 @@ def test_a_candidate_believes_the_answer_to_its_own_claim_only() -> None:
 
 def test_a_leader_believes_answers_to_what_it_said_of_late() -> None:
     """c reports twice that b leads, with a better rank, and that b's heartbeats advance. But it
-    answers heartbeats that a did not send in this tenure: a goes on leading. Two reports that
-    answer real ones unseat it."""
+    answers heartbeats that a did not send in this tenure, or longer than A ago (delayed by seconds,
+    the words of one who now follows a): a goes on leading. Two reports that answer real ones unseat
+    it."""
     table = Table("a b c", priorities=NEVER_LEAD)
     for name in "abc":
         table.start(name)
     table.until_leads("a")
-    table.run_for(600)
-    for seq in (10, 11, 12):
-        table.say("c", "a", ghost_of(table, "b", echo=4711, seq=seq))
+    table.run_for(1600)
+    old = next(f for f in table.flights if f.is_a(Heartbeat, "a", "c") and table.ms - f.at > 1000)
+    assert isinstance(old.message, Heartbeat)
+    for seq, echo in ((10, 4711), (11, 4711), (12, 4711), (13, old.message.seq)):
+        table.say("c", "a", ghost_of(table, "b", echo=echo, seq=seq))
     assert table.leaders() == ["a"]
     newest = table.last("a", "c", Heartbeat).message
     assert isinstance(newest, Heartbeat)
-    table.say("c", "a", ghost_of(table, "b", echo=newest.seq, seq=13))
-    assert table.leaders() == ["a"], "one report proves nothing"
     table.say("c", "a", ghost_of(table, "b", echo=newest.seq, seq=14))
+    assert table.leaders() == ["a"], "one report proves nothing"
+    table.say("c", "a", ghost_of(table, "b", echo=newest.seq, seq=15))
     assert table.roles("a") == [Role.LEADER, Role.FOLLOWER]
 
 

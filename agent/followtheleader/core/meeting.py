@@ -77,7 +77,8 @@ class Meeting:
             busy = replace(busy, address=address if is_unicast(address) else None)
             c.membership.suggest(address, c.out.now)
         if proposer.leading and proposer.lease is not None:
-            fresh = proposer.lease.sent_at(busy.echo) is not None
+            sent = proposer.lease.sent_at(busy.echo)
+            fresh = sent is not None and c.out.now - sent <= c.node.timing.patience
             if fresh and self._is_advancing(busy) and busy.rank > proposer.rank:
                 proposer.yield_to(self._describe(busy))
                 return self._believe(busy)
