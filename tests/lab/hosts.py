@@ -126,7 +126,7 @@ class Host:
         """Run a reading command (``status --json``) to its end."""
         return subprocess.run(self.argv(*words), capture_output=True, text=True, timeout=10)
 
-    def ask(self, command: str, **words: str) -> dict[str, Any]:
+    def ask(self, command: str, **words: object) -> dict[str, Any]:
         """Ask the running agent by its control socket; NoAnswer if it does not answer."""
         path = self.runtime_dir / "control.sock"
         return client.ask(str(path), {"command": command, **words}, 5.0)
