@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         try:
             day.run(options.minutes * 60)
         except AssertionError as broken:
-            print(f"broken: {broken}")
+            print(f"{group.describe()}\nbroken: {broken}")
             return 1
     faults = ", ".join(f"{name} {count}" for name, count in sorted(day.faults.items()))
     print(f"{day.changes} changes of leaders; {faults}\n{soak.table(day.readings)}")
