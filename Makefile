@@ -28,7 +28,7 @@ WORKERS ?= $(shell nproc)
 
 help:
 	@echo "make demo            three agents on loopback: an election, a crash, a freeze (no root)"
-	@echo "make test            everything that needs no root, under a minute"
+	@echo "make test            everything that needs no root, in two minutes"
 	@echo "make check           ruff, mypy strict, layering, tidiness"
 	@echo "make lab             real agents on namespaced hosts (root; FTL_LAB=required: no skips)"
 	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE);"

@@ -76,7 +76,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "voter": member.voter,
         "versions": list(member.versions),
         "heard_ms_ago": heard,
-        "alive": heard is not None and heard * MS <= SEEN_FOR,
+        "alive": is_alive(member, now),
     }
 
 

@@ -24,6 +24,7 @@ from lab.checker import Span
 from lab.events import NS, EventLog, Record, now
 from lab.hosts import build_stamp
 from lab.net import Network
+from lab.weather import Weather
 
 POLL = 0.02
 
@@ -124,7 +125,7 @@ class Seat:
         return at
 
 
-class Arena:
+class Arena(Weather):
     """One life of a group of contenders, ``with Arena(contender) as arena``; not yet started."""
 
     def __init__(self, contender: Contender, size: int = 5) -> None:
@@ -170,21 +171,6 @@ class Arena:
     def start(self) -> int:
         """Start all; return the instant before the first."""
         return min([seat.start() for seat in self.seats])
-
-    def cut(self, seat: Seat) -> int:
-        at = self.log.note(seat.name, "fault", "cut")
-        self.network.cut(seat.name)
-        return at
-
-    def lose(self, percent: int) -> int:
-        at = self.log.note("-", "fault", f"loss-{percent}")
-        self.network.lose(percent)
-        return at
-
-    def heal(self) -> int:
-        at = self.log.note("-", "fault", "heal")
-        self.network.heal()
-        return at
 
     def let_a_random_time_pass(self) -> None:
         """Strike anywhere in the heartbeat's period."""

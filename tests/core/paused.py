@@ -13,9 +13,15 @@ HOUR = 3_600_000
 """In milliseconds, as all times at the table."""
 
 
-def paused(*, quorum: bool, at: str = "b", ms: float = HOUR, **more: dict[str, int]) -> Table:
+def paused(
+    *,
+    quorum: bool,
+    at: str = "b",
+    ms: float = HOUR,
+    priorities: dict[str, int] | None = None,
+) -> Table:
     """a leads b and c, and the group was paused at ``at`` a moment ago."""
-    table = three(quorum=quorum, **more)  # type: ignore[arg-type]
+    table = three(quorum=quorum, priorities=priorities)
     table.pause(at, ms)
     table.run_for(50)
     return table

@@ -203,12 +203,13 @@ def test_one_that_was_away_and_claims_is_told_and_gives_up() -> None:
     table.run_for(3000)
     claims = len(table.said("c", Prepare))
     assert claims > 0
+    promises = len(table.said("b", Promise))
     table.open_road("b-c")
     table.run_for(500)
     assert left(table, "c") is not None
     claims = len(table.said("c", Prepare))
     table.run_for(20_000)
-    assert table.said("b", Promise) == [m for m in table.said("b", Promise) if m.term < 2]  # type: ignore[union-attr]
+    assert len(table.said("b", Promise)) == promises
     assert len(table.said("c", Prepare)) == claims
     assert table.leaders() == []
 

@@ -149,8 +149,9 @@ def test_an_old_pause_that_comes_late_changes_nothing(quorum: bool) -> None:
     table.run_for(1500)
     assert left(table, "c") is None
     (answer,) = table.repeat(late)
+    assert isinstance(late.message, Pause)
     assert isinstance(answer, Pause)
-    assert answer.notice.number == late.message.notice.number + 1  # type: ignore[union-attr]
+    assert answer.notice.number == late.message.notice.number + 1
     assert answer.notice.remaining == 0
     assert left(table, "c") is None
     assert [change.left > 0 for change in changes_of(table, "c")] == [True, False]

@@ -66,6 +66,8 @@ class EventLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._from = 0
+        self._kept = ""
         path.touch()
 
     def note(self, host: str, what: str, phase: str) -> int:
@@ -81,26 +83,30 @@ class EventLog:
 
     def read(self, since: int = 0) -> list[Record]:
         """Every record from ``since`` on; a line still being appended is left for the next read."""
-        text = self.path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        return [record for record in parse(whole) if record.at >= since]
+        return [record for record in parse(self._whole()) if record.at >= since]
 
     def compact(self) -> None:
-        """Forget all but each host's last role and last role hook, for a log that runs for hours.
+        """Read no more what lies before now but each host's last role and last role hook.
 
-        Only at rest: a line that is appended meanwhile is lost, unless it is a tick.
+        For a log that runs for hours. The file keeps all.
         """
         last: dict[tuple[str, str], list[str]] = {}
-        for line in self.path.read_text().splitlines(keepends=True):
+        text = self._whole()
+        for line in text.splitlines(keepends=True):
             _, host, what, phase, *_ = line.split()
             if what == "role" or (what in ("hook.leader", "hook.follower") and phase == "start"):
                 last[host, what.partition(".")[0]] = [line]
             elif what.startswith("hook.") and phase == "end" and (host, "hook") in last:
                 last[host, "hook"].append(line)
-        kept = sorted(line for lines in last.values() for line in lines)
-        with self.path.open("r+") as log:
-            log.write("".join(kept))
-            log.truncate()
+        self._from += len(text) - len(self._kept)
+        self._kept = "".join(line for lines in last.values() for line in lines)
+
+    def _whole(self) -> str:
+        """What is kept, and every whole line since."""
+        with self.path.open() as file:
+            file.seek(self._from)
+            text = file.read()
+        return self._kept + text[: text.rfind("\n") + 1]
 
     def story(self) -> str:
         """The log without ticks, one line per record, for a failed test's report."""

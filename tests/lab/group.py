@@ -25,6 +25,7 @@ from lab.events import EventLog, Record
 from lab.hosts import Host, build_stamp
 from lab.net import Network
 from lab.waiting import POLL, wait_until
+from lab.weather import Weather
 
 HEARTBEATS = {None: 0.25, "fast": 0.025, "relaxed": 0.75}  # seconds
 GATHERING = 60.0  # seconds that a few agents may take to find the others
@@ -62,7 +63,7 @@ class Timing:
         return 3 * self.takeover + SLACK
 
 
-class Group:
+class Group(Weather):
     """``size`` hosts h1, h2 … with agents of one service, not yet started.
 
     quorum   every host is a voter, unless ``settings`` names others
@@ -177,11 +178,6 @@ class Group:
             wait_until(partial(_follow, few), GATHERING, what, self.describe, poll=0.05)
         return began
 
-    def cut(self, host: Host) -> int:
-        at = self.log.note(host.name, "fault", "cut")
-        self.network.cut(host.name)
-        return at
-
     def split(self, *parts: Iterable[Host]) -> int:
         """Cut the network between these parts; the hosts not named form one more."""
         at = self.log.note("-", "fault", "split")
@@ -192,16 +188,6 @@ class Group:
         """These two no longer hear each other; everybody else hears both."""
         at = self.log.note(one.name, "fault", f"severed-from-{other.name}")
         self.network.block([(one.name, other.name), (other.name, one.name)])
-        return at
-
-    def lose(self, percent: int) -> int:
-        at = self.log.note("-", "fault", f"loss-{percent}")
-        self.network.lose(percent)
-        return at
-
-    def heal(self) -> int:
-        at = self.log.note("-", "fault", "heal")
-        self.network.heal()
         return at
 
     # -- observations

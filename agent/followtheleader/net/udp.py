@@ -36,8 +36,7 @@ _IPV6_ADDR_PREFERENCES, _PREFER_SRC_PUBLIC = 72, 0x2
 _PKTINFO = struct.Struct("=i4s4s")
 _PKTINFO6 = struct.Struct("=16si")
 _INDEX = struct.Struct("=i")
-_ANCILLARY = socket.CMSG_SPACE(_PKTINFO.size)
-_ANCILLARY6 = socket.CMSG_SPACE(_PKTINFO6.size)
+_ANCILLARY = socket.CMSG_SPACE(max(_PKTINFO.size, _PKTINFO6.size))
 _INDEX6_AT = _PKTINFO6.size - _INDEX.size
 _MOST_TARGETS = 1024
 # As it stands in the socket module it is an enumeration, slow to compute with.
@@ -129,22 +128,19 @@ class Endpoint:
         self._on_datagram = on_datagram
         self._on_batch = on_batch or _nothing
         self._loop = asyncio.get_running_loop()
-        for bound, read in ((self._four, self._read_four), (self._six, self._read_six)):
-            if bound is not None:
-                self._loop.add_reader(bound, self._on_readable, read)
+        for bound in self._sockets:
+            self._loop.add_reader(bound, self._on_readable, bound)
 
     def drain(self, most: int = _MOST_DRAINED) -> int:
-        """Read now what is buffered, at most ``most`` datagrams; return how many were passed on.
+        """Read now what is buffered, at most ``most`` datagrams of each family; return how many
+        were passed on.
 
         ``on_datagram`` is called as usual, ``on_batch`` is not.
         """
-        passed = self._read_four(most) if self._four is not None else 0
-        return passed + (self._read_six(most - passed) if self._six is not None else 0)
+        return sum(self._read(bound, most) for bound in self._sockets)
 
-    def _read_four(self, most: int) -> int:
-        bound = self._four
-        if bound is None:
-            return 0
+    def _read(self, bound: socket.socket, most: int) -> int:
+        is_six = bound is self._six
         passed = 0
         for _ in range(most):
             try:
@@ -159,29 +155,12 @@ class Endpoint:
                 self.foreign += 1
                 continue
             passed += 1
-            self._on_datagram(data, sender)
+            self._on_datagram(data, self._source(sender) if is_six else sender)
         return passed
 
-    def _read_six(self, most: int) -> int:
-        bound = self._six
-        if bound is None:
-            return 0
-        passed = 0
-        for _ in range(most):
-            try:
-                data, ancillary, flags, sender = bound.recvmsg(_LARGEST, _ANCILLARY6)
-            except BlockingIOError:
-                break
-            except OSError:
-                continue  # as above
-            accepted = self._accepted is None or _interface6(ancillary) in self._accepted
-            if not accepted or flags & _MSG_TRUNC:
-                self.foreign += 1
-                continue
-            passed += 1
-            host, port, _, scope = sender
-            self._on_datagram(data, (f"{host}%{self._zone(scope)}" if scope else host, port))
-        return passed
+    def _source(self, sender: SixAddress) -> Address:
+        host, port, _, scope = sender
+        return (f"{host}%{self._zone(scope)}" if scope else host), port
 
     def _zone(self, scope: int) -> str:
         zone = self._zones.get(scope)
@@ -224,11 +203,11 @@ class Endpoint:
                 self._loop.remove_reader(bound)
             bound.close()
 
-    def _on_readable(self, read: Callable[[int], int]) -> None:
+    def _on_readable(self, bound: socket.socket) -> None:
         # Looking for a second datagram costs as much as the first, and seldom finds one; but under
         # load they come together. Bounded, so that a flood leaves the loop its timers.
         busy = time.monotonic() - self._drained_at < _BUSY_SECONDS
-        if read(_PER_WAKE if busy else 1):
+        if self._read(bound, _PER_WAKE if busy else 1):
             self._on_batch()
         self._drained_at = time.monotonic()
 
@@ -353,16 +332,10 @@ def _cannot_bind(host: str, port: int, error: OSError) -> AddressError:
 
 
 def _interface(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
-    """The ifindex that a datagram came by, as its bytes."""
+    """The ifindex that a datagram came by, as its bytes; IPv6 puts the address before it."""
     for level, kind, value in ancillary:
         if level == socket.IPPROTO_IP and kind == _IP_PKTINFO:
             return value[: _INDEX.size]
-    return None
-
-
-def _interface6(ancillary: list[tuple[int, int, bytes]]) -> bytes | None:
-    """The same of IPv6, whose address comes first."""
-    for level, kind, value in ancillary:
         if level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO:
             return value[_INDEX6_AT:]
     return None
