@@ -32,7 +32,8 @@ help:
 	@echo "make check           ruff, mypy strict, layering, tidiness"
 	@echo "make lab             real agents on namespaced hosts (root; FTL_LAB=required: no skips)"
 	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE);"
-	@echo "                     SEED=7 KIND=quorum TRACE=file replays one"
+	@echo "                     SEED=7 KIND=quorum TRACE=file replays one;"
+	@echo "                     CROWD=500 tells the story of a group of so many"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
 	@echo "make soak            ten agents for MINUTES=$(MINUTES), faults, what must stay flat (root)"
@@ -65,7 +66,8 @@ lab: $(DEVELOPMENT)
 	$(BIN)/pytest -m lab --durations=5
 
 sim: $(DEVELOPMENT)
-	$(BIN)/python -m sim.run $(if $(KIND),--kind $(KIND)) $(if $(SEED),--seed $(SEED),\
+	$(BIN)/python -m sim.run $(if $(KIND),--kind $(KIND)) $(if $(CROWD),--crowd $(CROWD)) \
+	  $(if $(SEED),--seed $(SEED),\
 	  --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)) $(if $(TRACE),--trace $(TRACE))
 
 check: $(DEVELOPMENT)

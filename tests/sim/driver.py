@@ -85,6 +85,11 @@ class Driver(ABC):
         if failed and self.alive:
             self.step(StoreFailed())
 
+    @property
+    def said(self) -> int:
+        """How many datagrams this life has made."""
+        return self._counter
+
     def next_counter(self) -> int:
         """Return the counter of the next datagram."""
         self._counter += 1

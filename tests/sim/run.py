@@ -14,6 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sim.crowd import tell_story
 from sim.invariants import Violation
 from sim.measure import measure
 from sim.schedule import Outcome, run_schedule
@@ -74,6 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     if options.measure:
         print(measure(kinds, options.seeds or 20))
         return 0
+    if options.crowd:
+        return _run_crowd(kinds, options.crowd, options.seed or 1)
     if options.seed is not None:
         return _run_one(kinds, options.seed, options.trace)
     return _run_many(kinds, options.base, options.seeds or 100, options.jobs)
@@ -87,6 +90,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="run this one schedule")
     parser.add_argument("--trace", help="with --seed: write the full trace to this file")
     parser.add_argument("--jobs", type=int, default=1, help="processes at once")
+    parser.add_argument("--crowd", type=int, metavar="N", help="the story of a group of N members")
     parser.add_argument("--measure", action="store_true", help="print the gaps, not the totals")
     return parser.parse_args(arguments)
 
@@ -104,6 +108,16 @@ def _run_one(kinds: tuple[str, ...], seed: int, trace: str | None) -> int:
             print(violation)
             return 1
         print(totals.report(kind))
+    return 0
+
+
+def _run_crowd(kinds: tuple[str, ...], members: int, seed: int) -> int:
+    for kind in kinds:
+        try:
+            print(tell_story(kind, members, seed), flush=True)
+        except Violation as violation:
+            print(f"{violation}\nreplay: make sim KIND={kind} CROWD={members} SEED={seed}")
+            return 1
     return 0
 
 

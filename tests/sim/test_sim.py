@@ -126,6 +126,18 @@ def test_the_program_tells_totals_and_violations_by_its_exit_status(
     assert last.endswith("KIND=quorum")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_crowd_finds_itself_and_another_leader(
+    kind: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["--kind", kind, "--crowd", "60"]) == 0
+    assert f"{kind}: 60 members: all follow one" in capsys.readouterr().out
+    monkeypatch.setattr("sim.crowd.PATIENCE", 0)
+    assert main(["--kind", kind, "--crowd", "60"]) == 1
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == f"replay: make sim KIND={kind} CROWD=60 SEED=1"
+
+
 def test_the_gaps_are_measured() -> None:
     rows = measure(("open",), 1).splitlines()
     gaps = {row[:18].strip(): row[18:].split("/")[0] for row in rows[1:-1]}

@@ -11,6 +11,7 @@ somebody there answers. A member that falls silent gets HELLO too, and is forgot
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 from followtheleader.core.actions import Action, MembersChanged, Note, Send
 from followtheleader.core.addresses import is_unicast, show, told_by, worth_telling
@@ -178,8 +179,11 @@ class Membership:
                 )
             )
         if verified or self._is_verified(header.sender):
-            for _, address in hello.members:
-                self.suggest(told_by(address, source), now)
+            for member, address in hello.members:
+                told = told_by(address, source)
+                known = self.peers.get(member)
+                if known is None or not _is_at(known, told, now):
+                    self.suggest(told, now)
 
     def _is_verified(self, owner: Owner) -> bool:
         peer = self.peers.get(owner.id)
@@ -331,7 +335,8 @@ class Membership:
         others = [p for p in self.members(now) if to is None or p.owner.id != to.id]
         others.sort(key=lambda p: (-p.heard_at, p.owner.id))
         told = ((p.owner.id, worth_telling(p.addresses, listener)) for p in others)
-        return tuple((id, address) for id, address in told if address is not None)[:GOSSIP_LIMIT]
+        worth = ((id, address) for id, address in told if address is not None)
+        return tuple(islice(worth, GOSSIP_LIMIT))
 
     # -- departures
 
@@ -374,9 +379,7 @@ class Membership:
             self._seeds.pop(address, None)
 
     def _is_served(self, address: Address, now: Instant) -> bool:
-        return any(
-            address in p.addresses and now - p.heard_at <= ALIVE_FOR for p in self.peers.values()
-        )
+        return any(_is_at(peer, address, now) for peer in self.peers.values())
 
     def greet(self, now: Instant, out: list[Action]) -> None:
         """Send HELLO to everybody at once, and soon again: a start, or a carrier that is back."""
@@ -427,6 +430,10 @@ class Membership:
     def _wake_by(self, at: Instant) -> None:
         if self.sweep_at is None or at < self.sweep_at:
             self.sweep_at = at
+
+
+def _is_at(peer: Peer, address: Address, now: Instant) -> bool:
+    return address in peer.addresses and now - peer.heard_at <= ALIVE_FOR
 
 
 def _greeting(hello: Hello, receiver: NodeId, address: Address) -> Send:
