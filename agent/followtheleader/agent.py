@@ -396,10 +396,13 @@ class Agent:
             self._timers.after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
 
     def _on_guardian_absent(self) -> None:
-        """Without a guardian nothing runs here: let another node lead."""
+        """Without a guardian nothing runs here: let another node lead, now and next time."""
+        sit_out = 2 * GUARDIAN_PATIENCE_SECONDS * NANOSECONDS
         if self._is_leader():
             self._journal.error("guardian", "no guardian: stepping down, not claiming for a minute")
-            self._driver.post(StepDownRequested(MINUTE))
+            sit_out = MINUTE
+        self._driver.post(StepDownRequested(int(sit_out)))
+        self._timers.after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
 
     def _leave_anyway(self) -> None:
         """Nobody is left to run on_follower: end the job, and leave without a goodbye."""

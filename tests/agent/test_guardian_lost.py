@@ -115,6 +115,23 @@ def test_a_leader_without_one_hands_over(stand: Stand) -> None:
     assert "stepping down, not claiming for a minute" in a.log
 
 
+def test_a_follower_without_one_does_not_claim(stand: Stand) -> None:
+    soon = "from followtheleader import agent; agent.GUARDIAN_PATIENCE_SECONDS = 0.5"
+    a, b = stand.pair()
+    assert b.stop() == 0
+    b.start(code=soon)
+    b.wait_role("follower")
+    stand.wait(lambda: b.guardian != 0 and not b.problems, "the guardian of b works")
+    (b.runtime / "guardian").chmod(0o755)
+    os.kill(b.guardian, signal.SIGKILL)
+    stand.wait(lambda: b.log.count("belongs to uid") > 6, "no other comes, for a second")
+    a.kill()
+    b.wait_role("candidate")
+    holds_for(lambda: b.role != "leader", 2.0, "b does not lead without a guardian")
+    (b.runtime / "guardian").chmod(0o700)
+    b.wait_role("leader")
+
+
 def test_a_broken_configuration_does_not_end_the_leadership(stand: Stand) -> None:
     """A reload was refused; a guardian started anew goes on with the hooks of before."""
     node = stand.node().start()
