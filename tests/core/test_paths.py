@@ -30,16 +30,21 @@ class Company:
         self._counter = 0
 
     def hello(
-        self, id: NodeId, source: Address, now: Instant, *told: tuple[NodeId, Address]
+        self,
+        id: NodeId,
+        source: Address,
+        now: Instant,
+        *told: tuple[NodeId, Address],
+        answers: bool = True,
     ) -> list[Send]:
         """Member ``id`` answers from ``source``, and asks; return what it is sent."""
         self._counter += 1
         out: list[Action] = []
         header = Header(Owner(id, 1), self._counter, 1, 100)
         words = Hello(
-            ack=True,
+            ack=answers,
             nonce=99,
-            echo=self._nonces.issue(now),
+            echo=self._nonces.issue(now) if answers else NO_NONCE,
             seen=0,
             name=f"n{id}",
             quorum=False,
@@ -74,6 +79,14 @@ def test_a_link_local_address_is_told_only_on_its_link() -> None:
     assert gossip_of(company.hello(4, ("10.0.0.4", 9001), 3)) == []
     company.hello(2, SIX, 4)
     assert SIX in gossip_of(company.hello(4, ("10.0.0.4", 9001), 5))
+
+
+def test_a_member_that_greets_again_is_told_of_who_has_come_since() -> None:
+    company = Company()
+    company.hello(3, ("10.0.0.3", 9001), 1)
+    company.hello(2, FOUR, 2)
+    assert gossip_of(company.hello(3, ("10.0.0.3", 9001), 3, answers=False)) == [FOUR]
+    assert gossip_of(company.hello(4, ("10.0.0.4", 9001), 4, answers=False)) == []
 
 
 def test_one_told_is_of_the_link_it_was_told_by() -> None:

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, LeaderInfo, Role, Span
-from followtheleader.core.view import View
 from followtheleader.wire import Codec
 from sim.habits import Habits
 from sim.host import Host, Spec
@@ -170,6 +169,8 @@ class World:
         leader = leaders[0]
         assert leader.agent is not None
         owner = leader.agent.election.view(leader.local()).owner
+        names = {h.agent.owner: h.name for h in self.hosts if h.agent is not None}
+        lives = {life.id: life for life in names}
         for host in self.hosts:
             if host.agent is None:
                 return f"{host.name} does not run"
@@ -178,9 +179,11 @@ class World:
                 return f"{host.name} is leaving"
             if host.agent.waits_for_disk:
                 return f"{host.name} waits for its disk"
-            for other in self.hosts:
-                if _knows_later_life(view, other):
-                    return f"{host.name} is about to tell {other.name} of a later life"
+            for member in view.members:
+                life = lives.get(member.id)
+                if life is not None and member.owner.incarnation > life.incarnation:
+                    # Its clock was set back, and it will begin anew.
+                    return f"{host.name} is about to tell {names[life]} of a later life"
             if view.paused_until is not None:
                 return f"{host.name} is paused"
             if host is leader:
@@ -193,15 +196,6 @@ class World:
             if view.lock_owner != owner or not told.direct:
                 return f"{host.name} is locked on {view.lock_owner}, direct={told.direct}"
         return ""
-
-
-def _knows_later_life(view: View, other: Host) -> bool:
-    """Its clock was set back, and who remembers more than it does will make it begin anew."""
-    owner = other.agent.owner if other.agent is not None else None
-    return owner is not None and any(
-        member.id == owner.id and member.owner.incarnation > owner.incarnation
-        for member in view.members
-    )
 
 
 def seconds(true: int) -> str:

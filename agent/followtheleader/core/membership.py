@@ -154,8 +154,10 @@ class Membership:
     ) -> None:
         verified = self._nonces.is_fresh(hello.echo, now)
         joined = verified and self._verify(header, hello, source, now, out)
+        known = self._is_verified(header.sender)
+        # A member that greets us again is told, too: it may not have heard of who has come since.
+        proved = verified or known
         if hello.nonce != NO_NONCE:
-            ask_back = not self._is_verified(header.sender)
             out.append(
                 _greeting(
                     self._hello(
@@ -163,8 +165,8 @@ class Membership:
                         header.sender,
                         ack=True,
                         echo=hello.nonce,
-                        ask=ask_back,
-                        listener=source if verified else None,
+                        ask=not known,
+                        listener=source if proved else None,
                     ),
                     header.sender.id,
                     source,
@@ -178,12 +180,15 @@ class Membership:
                     source,
                 )
             )
-        if verified or self._is_verified(header.sender):
-            for member, address in hello.members:
-                told = told_by(address, source)
-                known = self.peers.get(member)
-                if known is None or not _is_at(known, told, now):
-                    self.suggest(told, now)
+        if proved:
+            self._hear_gossip(hello, source, now)
+
+    def _hear_gossip(self, hello: Hello, source: Address, now: Instant) -> None:
+        for member, address in hello.members:
+            told = told_by(address, source)
+            peer = self.peers.get(member)
+            if peer is None or not _is_at(peer, told, now):
+                self.suggest(told, now)
 
     def _is_verified(self, owner: Owner) -> bool:
         peer = self.peers.get(owner.id)
