@@ -22,7 +22,7 @@ APART = 20 * MS
 """Between the starts of two members."""
 PATIENCE = 60 * NANOSECONDS
 REST = 5 * NANOSECONDS
-LOOK_EVERY = 50 * MS
+LOOK_EVERY = 200 * MS
 
 
 def tell_story(kind: str, members: int, seed: int = 1) -> str:
