@@ -25,6 +25,21 @@ from lab.waiting import wait_until
 SIZE = 5
 CPU_WINDOW = 30.0
 LOSS_SECONDS = 60.0
+BARE = """
+import os, socket, sys, time
+ours = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+ours.bind(("127.0.0.1", 0))
+parent = os.getpid()
+if os.fork():
+    while True:
+        data, sender = ours.recvfrom(2048)
+        ours.sendto(data, sender)
+while os.getppid() == parent:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.sendto(bytes(80), ours.getsockname())
+    time.sleep(float(sys.argv[1]))
+"""
+"""Answers a datagram in each heartbeat's period, and does nothing with it."""
 Samples = list[float]
 Gap = Callable[[Sequence[Record], int, str], int]
 
@@ -204,6 +219,35 @@ def follower_cpu(n: int) -> Samples:
     return samples
 
 
+def follower_cpu_ratio(n: int) -> Samples:
+    """CPU of a follower in units of a bare loop that answers as many datagrams, side by side.
+
+    Seconds depend on the machine, and on what else keeps its caches warm; their ratio much less.
+    """
+    samples: Samples = []
+    with _group() as group:
+        group.start()
+        leader = group.wait_one_leader()
+        followers = [host for host in group.hosts if host is not leader]
+        place = group.network.enter(leader.name)
+        period = str(group.timing.heartbeat)
+        bare = subprocess.Popen([*place, sys.executable, "-c", BARE, period])
+        try:
+            time.sleep(20)
+            while len(samples) < n:
+                before = [cpu_seconds(bare.pid), *map(_cpu, followers)]
+                time.sleep(CPU_WINDOW)
+                after = [cpu_seconds(bare.pid), *map(_cpu, followers)]
+                spent = [late - early for early, late in zip(before, after, strict=True)]
+                samples += [each / spent[0] for each in spent[1:]]
+        finally:
+            bare.kill()
+            bare.wait()
+        if group.wait_one_leader() is not leader:
+            raise AssertionError(f"the leader changed while the followers were measured\n{group}")
+    return samples
+
+
 def is_leader(n: int) -> Samples:
     """`ftl-agent is-leader` in units of `python3 -c pass`, one after the other."""
     samples = []
@@ -290,5 +334,9 @@ ROWS = [
     Row("pss-agent", "memory of the agent, alone on a host", "MiB", 32, partial(memory, 0)),
     Row("pss-guardian", "memory of the guardian, alone on a host", "MiB", 12, partial(memory, 1)),
     Row("cpu", "CPU of a follower with its guardian", "s/h", 4, follower_cpu),
+    Row(
+        *("cpu-ratio", "the same ÷ a bare loop of recvfrom and sendto", "×", None),
+        follower_cpu_ratio,
+    ),
     Row("is-leader", "is-leader ÷ python3 -c pass", "×", 3, is_leader),
 ]
