@@ -32,7 +32,7 @@ from followtheleader.core.events import Settled, StepDownRequested, StopRequeste
 from followtheleader.core.types import NANOSECONDS, Address, Instant, LeaderInfo, Role
 from followtheleader.driver import Driver
 from followtheleader.errors import ConfigError, InvariantBroken
-from followtheleader.guardian.link import GuardianLink
+from followtheleader.guardian.link import GuardianLink, Link, UnitLink
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.directories import Directories
@@ -52,6 +52,8 @@ from followtheleader.timers import Timers
 from followtheleader.troubles import Troubles
 
 EXIT_DEFECT = 70
+GUARDIAN_SOCKET = "FTL_GUARDIAN"
+"""In the environment: where the guardian's own unit listens; unset: it is a child of the agent."""
 STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
@@ -370,7 +372,9 @@ class Agent:
 
     def _new_link(
         self, on_message: Callable[[report.Facts], None], on_lost: Callable[[str], None]
-    ) -> GuardianLink:
+    ) -> Link:
+        if path := os.environ.get(GUARDIAN_SOCKET):
+            return UnitLink(path, on_message, on_lost)
         return GuardianLink(
             config=self._settings.path,
             instance=self._settings.instance,

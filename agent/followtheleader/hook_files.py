@@ -3,6 +3,8 @@
 For ``/etc/ftl/svc.yaml`` and the event ``leader``: ``/etc/ftl/svc/on_leader.sh`` if it exists, then
 the executable files of ``/etc/ftl/svc/on_leader.d`` in the order of their names.
 
+Where the guardian is root's, it runs and obeys only what root alone can change: `why_untrusted`.
+
 Promise: it looks and changes nothing, and needs only the standard library: the guardian, which runs
 the hooks, and ``check``, which foresees what will happen, rely on the same answers.
 """
@@ -16,6 +18,7 @@ _LEFT_OVER = ("~", ".bak", ".sample", ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".
 
 # What the kernel reads of a file to learn how to run it (BINPRM_BUF_SIZE).
 _HEAD = 256
+_MOST_STEPS = 400
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -73,6 +76,49 @@ def why_not(path: str) -> str | None:
     except OSError:
         return None  # A program need not be readable to be run.
     return _wrong_head(path, head)
+
+
+def why_untrusted(path: str) -> str | None:
+    """Return why root must not run or obey ``path``, with the cure; None if it may, or if nothing
+    is there.
+
+    It, every directory above it, and the same of all that it links to must belong to root and be
+    writable by nobody else. The text begins with the place that is wrong.
+    """
+    rest, place = _words(os.path.join(os.getcwd(), path)), "/"
+    for _ in range(_MOST_STEPS):
+        try:
+            found = os.lstat(place)
+            wrong = _wrong_owner(place, found)
+            if wrong is None and stat.S_ISLNK(found.st_mode):
+                target = os.readlink(place)
+                rest = _words(target) + rest
+                place = "/" if target.startswith("/") else os.path.dirname(place)
+                continue
+        except OSError:
+            return None
+        if wrong is not None or not rest:
+            return wrong
+        word = rest.pop(0)
+        # No link is left in `place`, so its parent is the directory that it lies in.
+        place = os.path.dirname(place) if word == ".." else os.path.join(place, word)
+    return f"{path}: is behind too many links, name the file itself"
+
+
+def _words(path: str) -> list[str]:
+    return [word for word in path.split("/") if word not in ("", ".")]
+
+
+def _wrong_owner(place: str, found: os.stat_result) -> str | None:
+    mode, is_link = stat.S_IMODE(found.st_mode), stat.S_ISLNK(found.st_mode)
+    open_to = stat.S_IWOTH | (stat.S_IWGRP if found.st_gid else 0)
+    if not found.st_uid and (is_link or not mode & open_to):
+        return None
+    where = _quoted(place)
+    cures = [f"chown {'-h ' if is_link else ''}root:root {where}"] if found.st_uid else []
+    cures += [f"chmod go-w {where}"] if not is_link and mode & open_to else []
+    owner = f"uid {found.st_uid}, gid {found.st_gid}, mode {mode:04o}"
+    return f"{place}: {owner}: others than root can change it, run {' && '.join(cures)}"
 
 
 def _missing(path: str) -> str:

@@ -8,12 +8,15 @@ watchdog is fed from the agent's own loop, and only while the election is not la
 from __future__ import annotations
 
 from followtheleader import report
-from followtheleader.core.types import Role
+from followtheleader.core.types import NANOSECONDS, Role
 from followtheleader.driver import Driver
 from followtheleader.host.clock import boottime
 from followtheleader.host.notify import Notify
 from followtheleader.roles_here import watchdog_limit
 from followtheleader.timers import Timers
+
+EXTENSION = 60 * NANOSECONDS
+"""A stop that goes on is prolonged by this, again and again."""
 
 
 class ServiceManager:
@@ -62,6 +65,13 @@ class ServiceManager:
         self._is_stopping = True
         leads = self._driver.view().role is Role.LEADER
         self._notify.stopping("handing over" if leads else "leaving")
+        self._prolong()
+
+    def _prolong(self) -> None:
+        """The job and on_follower may take longer to end than a service usually may."""
+        if self._notify.enabled:
+            self._notify.extend_timeout(EXTENSION)
+            self._timers.after("prolong", EXTENSION / 4e9, self._prolong)
 
     def _line(self) -> str:
         return report.status_line(self._driver.view(), self._driver.node, boottime())

@@ -16,7 +16,7 @@ from contextlib import suppress
 from followtheleader.core.types import NANOSECONDS, Address, Instant, Span
 from followtheleader.guardian.job import Ending, Remains
 from followtheleader.guardian.lease import Lease
-from followtheleader.guardian.link import GuardianLink
+from followtheleader.guardian.link import REFUSED, Link, UnitLink
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.journal import Journal
@@ -32,8 +32,6 @@ UNREADY_PATIENCE_SECONDS = 5.0
 ORPHANS_PATIENCE: Span = 5 * NANOSECONDS
 """How long to wait after SIGKILL for a job that we must end ourselves."""
 ORPHANS_LOOK_SECONDS = 0.02
-REFUSED = 78
-"""The exit status of a guardian that cannot run hooks; it has ended an earlier one's job first."""
 
 
 class Supervision:
@@ -41,7 +39,7 @@ class Supervision:
 
     def __init__(
         self,
-        new_link: Callable[[Callable[[Facts], None], Callable[[str], None]], GuardianLink],
+        new_link: Callable[[Callable[[Facts], None], Callable[[str], None]], Link],
         journal: Journal,
         *,
         stop_timeout: Span,
@@ -56,7 +54,7 @@ class Supervision:
         self._pulse = Pulse(self._must_answer, self._ask, self._on_silence)
         self._ready_at: Instant = 0
         self._respawn: asyncio.TimerHandle | None = None
-        self._former: list[GuardianLink] = []
+        self._former: list[Link] = []
         self._end = ""  # how one ended that was never ready
         self._closing = False
         self._event: tuple[str, int, Facts] | None = None
@@ -146,6 +144,10 @@ class Supervision:
 
         Should a guardian come meanwhile it is its business again, and ``then`` is not called.
         """
+        if isinstance(self._link, UnitLink):
+            # Its unit is root's: systemd ends the job with it, and the leader target with us.
+            then()
+            return
         lease = Lease(self._deadline, self._stop_timeout, self._quorum)
         kill_at = lease.kill_at(boottime())
         ending = Ending(Remains((), orphans.has).members, boottime())

@@ -6,6 +6,7 @@ import os
 
 from followtheleader.guardian import hooks, job
 from followtheleader.guardian.output import Outputs
+from followtheleader.guardian.post import Post
 from followtheleader.guardian.queue import Item
 from followtheleader.guardian.runner import Runner
 
@@ -13,8 +14,7 @@ from followtheleader.guardian.runner import Runner
 def test_a_command_that_may_not_start() -> None:
     told: list[tuple[str, dict[str, object]]] = []
     runner = Runner(
-        "svc",
-        "/run/ftl/svc",
+        Post("/etc/ftl/svc.yaml", "svc", "/run/ftl/svc"),
         job.Register(f"{os.getpid()}-", adopts=False),
         Outputs(lambda output, line: None, lambda: True),
         lambda kind, **fields: told.append((kind, fields)),

@@ -14,10 +14,13 @@ last will. It takes facts from the agent, never a command or a path.
     output.py     a hook's output as bounded lines
     proc.py       what /proc says;  job.py  a whole family of processes, and its end
     custody.py    the leader's job from its begin to its end;  orphans.py  one that nobody remembers
+    target.py     what is bound to ftl-leader@INSTANCE.target: started, stopped, waited for
     home.py       the directory of its own and the lock;  files.py  small files, state files
     record.py     what the next guardian must know;  lastwill.py  the deposited datagrams
+    post.py       whose instance it guards, with whose rights
     program.py    the poll loop that joins them (``python -m followtheleader.guardian``)
-    link.py       the agent's side
+    door.py       as root's unit: the socket, and who is let in;  manager.py  its word to systemd
+    link.py       the agent's side, of a guardian that is its child and of one that is a unit
 
 All but ``link.py`` is the program itself: standard library only, one thread, no asyncio, and small
 enough to stay in memory when nothing else does.

@@ -13,10 +13,11 @@ from followtheleader.guardian.channel import Channel
 class Client:
     """``died``: its process is gone. ``bye``: it has resigned properly. ``left``: that, and it has
     closed the connection. ``identity``: (pid, start). ``unwatched``: the pid of an agent that has
-    said hello but could not be watched yet."""
+    said hello but could not be watched yet. ``peer``: its pid by the kernel's word, 0 without."""
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int, peer: int = 0) -> None:
         self.channel = Channel(fd)
+        self.peer = peer
         self.identity: tuple[int, int] | None = None
         self.unwatched = 0
         self.pidfd = -1
@@ -33,6 +34,8 @@ class Client:
         `proc.Blind` if it cannot be watched now: then `watch_again`."""
         if self.identity is not None or self.unwatched:
             raise messages.BadMessage("hello: said twice")
+        if self.peer not in (0, pid):
+            raise messages.BadMessage(f"hello: of process {pid}, but process {self.peer} says it")
         self.unwatched = pid
         self.watch_again()
 

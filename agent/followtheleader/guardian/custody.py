@@ -16,6 +16,7 @@ from followtheleader.guardian.lease import Lease
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.guardian.queue import Item
 from followtheleader.guardian.record import Record
+from followtheleader.guardian.target import Target
 
 # How often the job's processes are written down while they change, and a renewed lease.
 CENSUS_INTERVAL = 5 * SECOND
@@ -25,13 +26,14 @@ LEASE_INTERVAL = 250 * MS
 class Custody:
     """``lease``: what the agent has granted. ``job``: what runs of it or must end, None if nothing.
     ``agent``: who grants it (pid, start). ``log`` is for the operator, ``complain`` for faults that
-    may come again and again."""
+    may come again and again. The leader target is part of the job."""
 
     def __init__(
         self,
         record: Record,
         register: job.Register,
         orphans: Orphans,
+        target: Target,
         log: Callable[[str], None],
         complain: Callable[[str], None],
     ) -> None:
@@ -41,6 +43,7 @@ class Custody:
         self._record = record
         self._register = register
         self._orphans = orphans
+        self._target = target
         self._log = log
         self._complain = complain
         # The (agent, change) whose on_leader ran when an earlier guardian died.
@@ -59,7 +62,10 @@ class Custody:
     @property
     def next_at(self) -> int | None:
         """When `step` has something to do without any news."""
-        return self.job.ending.next_at if self.job is not None and self.job.ending else None
+        if self.job is None or self.job.ending is None:
+            return None
+        due = (self.job.ending.next_at, self._target.next_at)
+        return min(at for at in due if at is not None)
 
     @property
     def last(self) -> str:
@@ -86,7 +92,7 @@ class Custody:
             self._log(fault)
         if self.job is None:
             return None
-        self.job.end(now)
+        self.end(now)
         return Item("leader", known.change, known.facts, "")
 
     def was_broken_by(self, change: int) -> bool:
@@ -121,6 +127,17 @@ class Custody:
         """The job's end begins."""
         if self.job is not None:
             self.job.end(now)
+            self._target.end(now)
+
+    def lead(self) -> None:
+        """The on_leader has ended well: what follows the leader is started, unless all of it is
+        about to end."""
+        if self.job is not None and self.job.ending is None:
+            self._target.start()
+
+    def on_exit(self, pid: int, status: int) -> None:
+        """A child has ended (exit code)."""
+        self._target.on_exit(pid, status)
 
     def step(self, now: int) -> None:
         """Go on with the job's end, if it has begun."""
@@ -129,7 +146,11 @@ class Custody:
             return
         granted = self.lease.deadline is not None or self._old_lease is None
         lease = self.lease if granted else self._old_lease
-        if lease is not None and ending.step(now, lease.kill_at(ending.began_at)):
+        if lease is None:
+            return
+        kill_at = lease.kill_at(ending.began_at)
+        # Both are asked at once, and both must have ended.
+        if self._target.step(now, kill_at) & ending.step(now, kill_at):
             self.job = self._old_lease = None
         elif ending.stubborn:
             self._log(ending.stubborn)

@@ -16,29 +16,34 @@ DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SIZE_LIMIT = 1024 * 1024
 
 
-def unlink_state_files(runtime_dir: str) -> list[str]:
+def unlink_state_files(runtime_dir: str, may_write: bool = True) -> list[str]:
     """Unlink role, leader and state.json; what cannot be unlinked is written over.
+
+    Not so if we must not (``may_write``) because the directory is another user's.
 
     Return what still says leader or may do so, for the operator.
     """
     try:
         fd = os.open(runtime_dir, DIRECTORY)
+    except FileNotFoundError:
+        return []  # nothing says leader where nothing is
     except OSError as error:
         return [f"{runtime_dir}: state files not unlinked: {error.strerror}"]
     try:
-        return [fault for name in STATE_FILES if (fault := _disown(fd, runtime_dir, name))]
+        faults = [_disown(fd, runtime_dir, name, may_write) for name in STATE_FILES]
+        return [fault for fault in faults if fault]
     finally:
         os.close(fd)
 
 
-def _disown(directory: int, place: str, name: str) -> str:
+def _disown(directory: int, place: str, name: str, may_write: bool) -> str:
     """Have ``name`` no longer say leader. Return why not, or nothing."""
     try:
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         pass
     except OSError as error:
-        silenced = name in NO_LEADER and _overwrite(directory, name, NO_LEADER[name])
+        silenced = may_write and name in NO_LEADER and _overwrite(directory, name, NO_LEADER[name])
         if not silenced:
             return (
                 f"{place}/{name}: cannot be unlinked: {error.strerror}. It wrongly says leader: "

@@ -1,4 +1,4 @@
-"""The guardian's own directory, RT/guardian, and the lock that makes it the only one there.
+"""The guardian's own directory (RT/guardian, or its unit's), and the lock: it is alone in there.
 
 Promise: what lies there is seen by the next guardian. Should the directory be removed while this
 one runs, or something be mounted over it, it is noticed (`Home.is_lost`) and made again as soon as
@@ -22,8 +22,8 @@ class Home:
     ``fd`` is the directory, ``held``: the lock is ours. Raise `StateError` if it cannot be had.
     """
 
-    def __init__(self, runtime_dir: str) -> None:
-        self.place = os.path.join(runtime_dir, "guardian")
+    def __init__(self, place: str) -> None:
+        self.place = place
         self.held = False
         self.fd, self._lock = _enter(self.place)
 

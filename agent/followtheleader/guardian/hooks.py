@@ -99,7 +99,7 @@ class Reader:
         module = "followtheleader.config.hooks"
         argv = (sys.executable, "-I", "-m", module, config, "--instance", instance)
         words = tuple(os.fsencode(word) for word in argv)
-        self.pid, self._streams = spawn.spawn(words, spawn.clean_environment(), b"", True)
+        self.pid, self._streams = spawn.spawn(words, spawn.clean_environment(), b"", streams=2)
         self.give_up_at = now + READ_TIMEOUT
         self.status: int | None = None
         self._parts = dict.fromkeys(self._streams, b"")

@@ -186,6 +186,7 @@ class Ending:
     def _step(self, now: int, kill_at: int) -> bool:
         alive = self._members()
         if not alive:
+            self.next_at = now + SECOND  # asked once more only where something else still ends
             return True
         if now < kill_at:
             self._ask(alive)

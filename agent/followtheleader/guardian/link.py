@@ -1,6 +1,7 @@
 """The agent's side of its guardian: start it, speak to it, hear from it, notice its loss.
 
-`GuardianLink` itself knows no event loop: its owner watches ``fileno()`` and calls `on_readable`
+A guardian is a child of the agent (`GuardianLink`), or a unit beside it (`UnitLink`). A `Link`
+itself knows no event loop: its owner watches ``fileno()`` and calls `on_readable`
 and `on_writable`. `attach` does that for asyncio. Nothing here blocks. Whether and when a lost
 guardian is started again is the owner's decision: make a new link.
 """
@@ -12,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -23,33 +25,25 @@ if TYPE_CHECKING:
 # A guardian that has not taken this much is as good as lost.
 _OUT_LIMIT = 4 * 1024 * 1024
 _CHUNK = 65536
+REFUSED = 78
+"""The exit code of a guardian that cannot run hooks; it has ended an earlier one's job first."""
 
 OnMessage = Callable[[dict[str, object]], None]
 OnLost = Callable[[str], None]
 
 
-class GuardianLink:
-    """One guardian process and the connection to it.
+class Link(ABC):
+    """The connection to one guardian; how it is made and ended is said by who derives from it.
 
     ``on_message(fields)`` gets each line of the guardian (PROTOCOL: ``m`` tells which), in order.
     ``on_lost(reason)`` is called once, when the connection ends without `close`; the guardian may
     then be dead, and the owner must count on its job's end no longer than the lease.
+    ``pid``: its process, if it is a child of ours.
     """
 
-    def __init__(
-        self,
-        *,
-        config: str,
-        instance: str,
-        runtime_dir: str,
-        on_message: OnMessage,
-        on_lost: OnLost,
-    ) -> None:
+    def __init__(self, on_message: OnMessage, on_lost: OnLost) -> None:
         self.pid = 0
         self.returncode: int | None = None
-        self._argv = [sys.executable, "-I", "-m", "followtheleader.guardian"]
-        self._argv += ["--config", os.path.abspath(config), "--instance", instance]
-        self._argv += ["--runtime-dir", os.path.abspath(runtime_dir), "--fd", "3"]
         self._on_message = on_message
         self._on_lost = on_lost
         self._socket: socket.socket | None = None
@@ -60,14 +54,8 @@ class GuardianLink:
     # Its life.
 
     def start(self) -> None:
-        """Start the process and say hello. Raise `OSError` if it cannot be started."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        with theirs:
-            try:
-                self.pid = self._spawn(theirs)
-            except OSError:
-                ours.close()
-                raise
+        """Connect and say hello. Raise `OSError` if there can be no guardian."""
+        ours = self._connect()
         ours.setblocking(False)
         self._socket = ours
         self._send("hello", pid=os.getpid())
@@ -90,28 +78,23 @@ class GuardianLink:
         self._socket = None
 
     def poll(self) -> int | None:
-        """The guardian's exit code once it has ended (then collected), None before."""
-        if self.returncode is None and self.pid:
-            try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                self.returncode = 0
-            else:
-                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        """The guardian's exit code once it has ended, None before, or if that cannot be known."""
         return self.returncode
 
     def kill(self) -> None:
-        """End a guardian that hangs; `on_lost` follows, and the next one inherits its business."""
-        if self.pid and self.poll() is None:
-            os.kill(self.pid, signal.SIGKILL)
+        """Part from a guardian that hangs; `on_lost` follows, and the next one inherits its
+        business."""
+        self._lose("the guardian does not answer")
 
     def reload(self) -> bool:
         """Have the guardian read the hooks of the configuration again; ``reloaded`` follows. False
         if there is none."""
-        if not self.pid or self.poll() is not None:
-            return False
-        os.kill(self.pid, signal.SIGHUP)
-        return True
+        self._send("reload")
+        return self._socket is not None
+
+    @abstractmethod
+    def _connect(self) -> socket.socket:
+        """A connection to the guardian. Raise `OSError`."""
 
     # What the agent says.
 
@@ -193,7 +176,10 @@ class GuardianLink:
             except messages.BadMessage as fault:
                 self._lose(f"the guardian speaks nonsense: {fault}")
                 return
-            self._on_message(fields)
+            if fields.get("m") == "refused":
+                self.returncode = REFUSED
+            else:
+                self._on_message(fields)
 
     def _send(self, kind: str, **fields: object) -> None:
         if self._socket is None:
@@ -215,6 +201,70 @@ class GuardianLink:
             self._loop.add_writer(self._socket, self.on_writable)
         else:
             self._loop.remove_writer(self._socket)
+
+
+class UnitLink(Link):
+    """The link to a guardian that is a unit of its own, behind the socket at ``path``."""
+
+    def __init__(self, path: str, on_message: OnMessage, on_lost: OnLost) -> None:
+        super().__init__(on_message, on_lost)
+        self._path = path
+
+    def _connect(self) -> socket.socket:
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        try:
+            ours.connect(self._path)
+        except OSError as error:
+            ours.close()
+            raise OSError(
+                error.errno,
+                f"{self._path}: {error.strerror}; is its .socket unit active?",
+            ) from None
+        return ours
+
+
+class GuardianLink(Link):
+    """The link to a guardian that is a child of this process."""
+
+    def __init__(
+        self,
+        *,
+        config: str,
+        instance: str,
+        runtime_dir: str,
+        on_message: OnMessage,
+        on_lost: OnLost,
+    ) -> None:
+        super().__init__(on_message, on_lost)
+        self._argv = [sys.executable, "-I", "-m", "followtheleader.guardian"]
+        self._argv += ["--config", os.path.abspath(config), "--instance", instance]
+        self._argv += ["--runtime-dir", os.path.abspath(runtime_dir), "--fd", "3"]
+
+    def poll(self) -> int | None:
+        """The guardian's exit code once it has ended (then collected), None before."""
+        if self.returncode is None and self.pid:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                self.returncode = 0
+            else:
+                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+    def kill(self) -> None:
+        """End a guardian that hangs; `on_lost` follows, and the next one inherits its business."""
+        if self.pid and self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _connect(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            try:
+                self.pid = self._spawn(theirs)
+            except OSError:
+                ours.close()
+                raise
+        return ours
 
     def _spawn(self, theirs: socket.socket) -> int:
         # Not by subprocess: the guardian outlives us, and nobody must wait for it.

@@ -3,8 +3,8 @@
 `parse` turns a line of the agent into a checked value or raises `BadMessage`; it raises nothing
 else, whatever the bytes are. The guardian logs such a line and drops it.
 
-    agent -> guardian   hello, lease, event, will, ping, bye
-    guardian -> agent   ready, started, output, ended, settled, expired, reloaded, pong
+    agent -> guardian   hello, lease, event, will, reload, ping, bye
+    guardian -> agent   ready, refused, started, output, ended, settled, expired, reloaded, pong
 
 The deadline is an instant, ``stop_timeout`` a span; both are nanoseconds (CLOCK_BOOTTIME).
 """
@@ -68,6 +68,12 @@ class WillDeposited:
         self.datagrams = datagrams
 
 
+class Reload:
+    """The hooks are to be read again. Answered by ``reloaded``."""
+
+    __slots__ = ()
+
+
 class Ping:
     """Is the guardian alive? Answered by ``pong`` at once."""
 
@@ -80,7 +86,7 @@ class Bye:
     __slots__ = ()
 
 
-Message = Hello | LeaseGranted | EventHappened | WillDeposited | Ping | Bye
+Message = Hello | LeaseGranted | EventHappened | WillDeposited | Reload | Ping | Bye
 
 
 def encode(kind: str, **fields: object) -> bytes:
@@ -122,6 +128,8 @@ def parse(line: bytes) -> Message:
         return _event(fields)
     if kind == "will":
         return WillDeposited(fields.get("datagrams"))
+    if kind == "reload":
+        return Reload()
     if kind == "ping":
         return Ping()
     if kind == "bye":

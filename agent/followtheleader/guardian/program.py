@@ -19,10 +19,13 @@ from followtheleader.guardian.client import Client
 from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.custody import Custody
 from followtheleader.guardian.home import Home
+from followtheleader.guardian.manager import Manager
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.guardian.output import Outputs
+from followtheleader.guardian.post import Post
 from followtheleader.guardian.runner import Runner
 from followtheleader.guardian.source import Source
+from followtheleader.guardian.target import Target
 from followtheleader.guardian.tenure import Tenure
 from followtheleader.guardian.turns import Turns
 from followtheleader.guardian.voice import Voice
@@ -41,32 +44,33 @@ class Refused(Exception):
 
 
 class Guardian:
-    """One instance's guardian, on the connection ``fd``. Raise `StateError` for its directory."""
+    """The guardian at ``post``, on the connection ``fd`` of the process ``peer`` (0: it says so
+    itself). Raise `StateError` for its directory."""
 
-    def __init__(self, config: str, instance: str, runtime_dir: str, fd: int) -> None:
-        self._runtime_dir = runtime_dir
-        self._home = Home(runtime_dir)
+    def __init__(self, post: Post, fd: int, peer: int = 0, manager: Manager | None = None) -> None:
+        self._post = post
+        self._manager = manager or Manager()
+        self._home = Home(post.home_dir)
         self._signals = signals.catch()
-        self._client = Client(fd)
-        self._voice = voice = Voice(self._client.channel, instance)
+        self._client = Client(fd, peer)
+        self._voice = voice = Voice(self._client.channel, post.instance)
         self._outputs = Outputs(voice.pass_output, self._client.channel.has_room)
         prefix = record.own_prefix()
         register = job.Register(prefix, job.become_subreaper())
         self._custody = Custody(
             record.Record(self._home),
             register,
-            Orphans(instance, runtime_dir),
+            Orphans(post.instance, post.runtime_dir),
+            Target(post.target, register, voice.log),
             voice.log,
             voice.complain,
         )
-        self._runner = Runner(
-            instance, runtime_dir, register, self._outputs, voice.tell, self._custody.may_start
-        )
+        self._runner = Runner(post, register, self._outputs, voice.tell, self._custody.may_start)
         self._turns = Turns(self._runner, self._custody, voice.tell, voice.complain)
         self._tenure = Tenure(prefix, self._turns, self._custody, voice.tell)
         self._lease = self._custody.lease
         self._will = lastwill.LastWill(self._home)
-        self._source = Source(config, instance, self._home, register, voice.log, clock.now())
+        self._source = Source(post, self._home, register, voice.log, clock.now())
         self._early: list[messages.EventHappened] = []  # events that came before we were ready
         self._inherited = False
         self._replayed = False
@@ -110,7 +114,7 @@ class Guardian:
         leads = self._tenure.leading is not None
         if leads or self._custody.job is not None or self._blind:
             due += [now + WATCH_INTERVAL, self._lease.deadline if leads else None]
-        due += [self._custody.next_at, self._source.next_at()]
+        due += [self._custody.next_at, self._source.next_at(), self._manager.next_at]
         for since in (self._client.eof_at, self._stopping_at):
             if since is not None and since + PARTING_PATIENCE > now:
                 due.append(since + PARTING_PATIENCE)
@@ -140,8 +144,6 @@ class Guardian:
         numbers = signals.take(self._signals)
         if signal.SIGTERM in numbers and self._stopping_at is None:
             self._stopping_at = now
-        if signal.SIGHUP in numbers:
-            self._source.reload()
         if signal.SIGCHLD in numbers:
             self._reap(now)
 
@@ -158,6 +160,7 @@ class Guardian:
                 self._runner.on_exit(status, now)
             else:
                 self._source.on_exit(pid, os.waitstatus_to_exitcode(status))
+                self._custody.on_exit(pid, os.waitstatus_to_exitcode(status))
 
     def _take_line(self, line: bytes) -> None:
         try:
@@ -190,6 +193,8 @@ class Guardian:
                 self._early = [*self._early[-EARLY_KEPT + 1 :], message]
             case messages.WillDeposited():
                 self._deposit(lastwill.check(message.datagrams))
+            case messages.Reload():
+                self._source.reload()
             case messages.Ping():
                 self._home_at = 0  # the agent may have found something missing
                 self._voice.tell("pong")
@@ -228,6 +233,7 @@ class Guardian:
 
     def _act(self, now: int) -> None:
         self._custody.step(now)  # before anything else: its time may be up
+        self._manager.beat(now, stopping=self._stopping_at is not None)
         if not self._home.held:
             if not self._home.take():
                 self._done = self._stopping_at is not None
@@ -294,6 +300,8 @@ class Guardian:
             return
         waits = agent is None and not self._client.channel.eof
         if not waits and not self._custody.is_ending:
+            self._voice.tell("refused", fault=self._source.refusal)
+            self._client.channel.flush()
             raise Refused(self._source.refusal)
 
     def _get_ready(self) -> bool:
@@ -355,7 +363,8 @@ class Guardian:
     def _unlink_once(self) -> None:
         if not self._unlinked:
             self._unlinked = True
-            for fault in files.unlink_state_files(self._runtime_dir):
+            may_write = not self._post.in_unit
+            for fault in files.unlink_state_files(self._post.runtime_dir, may_write):
                 self._voice.complain(fault)
 
     # Part.

@@ -20,6 +20,7 @@ from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.hooks import Commands, Hooks
 from followtheleader.guardian.orphans import RUNTIME_DIR
 from followtheleader.guardian.output import Output, Outputs
+from followtheleader.guardian.post import Post
 from followtheleader.guardian.queue import Item
 
 KILL_AFTER = 2 * SECOND
@@ -68,16 +69,15 @@ class Runner:
 
     def __init__(
         self,
-        instance: str,
-        runtime_dir: str,
+        post: Post,
         register: job.Register,
         outputs: Outputs,
         tell: Tell,
         may_start: Callable[[Item], str],
     ) -> None:
         self.item: Item | None = None
-        self._instance = instance
-        self._runtime_dir = os.path.realpath(runtime_dir)
+        self._post = post
+        self._runtime_dir = os.path.realpath(post.runtime_dir)
         self._register = register
         self._outputs = outputs
         self._tell = tell
@@ -212,10 +212,10 @@ class Runner:
         argv = (*map(os.fsencode, command), *(word.encode("utf-8", "replace") for word in words))
         name = command[0][:_NAME_LIMIT]
         try:
-            if refusal := self._may_start(item):
+            if refusal := self._may_start(item) or self._post.refuses(command[0]):
                 raise spawn.SpawnFailed(refusal)
             family = job.Family(item.event_id, self._register, self._takes_unknown)
-            env = environment(item, self._instance, self._runtime_dir)
+            env = environment(item, self._post.instance, self._runtime_dir)
             pid, readers = spawn.spawn(argv, env, _state_line(item))
         except (spawn.SpawnFailed, proc.Blind) as failure:
             self._tell_end(item, name, None, 0, "spawn", str(failure))
@@ -258,9 +258,10 @@ def _text_of(item: Item, key: str) -> str:
 
 
 def _text(value: object) -> str:
-    """A fact as a word: no NUL can reach an argv or an environment."""
+    """A fact as one word of one line: a script may write it anywhere."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(int(value))
-    return (value if isinstance(value, str) else json.dumps(value)).replace("\0", "")
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "".join(char for char in text if char.isprintable())

@@ -13,8 +13,13 @@ from collections.abc import Callable
 from followtheleader.guardian import files, hooks, proc, spawn
 from followtheleader.guardian.home import Home
 from followtheleader.guardian.job import Register
+from followtheleader.guardian.post import Post
 
 FILE = "hooks.json"
+
+
+class Untrusted(Exception):
+    """The configuration is not root's alone; the text names the place and the cure."""
 
 
 class Source:
@@ -23,8 +28,7 @@ class Source:
 
     def __init__(
         self,
-        config: str,
-        instance: str,
+        post: Post,
         home: Home,
         register: Register,
         log: Callable[[str], None],
@@ -33,7 +37,7 @@ class Source:
         """Begin to read. Raise `spawn.SpawnFailed` if the reader cannot be started."""
         self.hooks: hooks.Hooks | None = None
         self.refusal = ""
-        self._config, self._instance = config, instance
+        self._post = post
         self._home = home
         self._register = register
         self._log = log
@@ -41,7 +45,10 @@ class Source:
         self._news: str | None = None
         self._unkept: bytes | None = None
         self._reader: hooks.Reader | None = None
-        self._start_reader(now)
+        try:
+            self._start_reader(now)
+        except Untrusted as fault:
+            self.refusal = str(fault)  # what an earlier guardian left is ended all the same
 
     @property
     def fds(self) -> list[int]:
@@ -84,7 +91,7 @@ class Source:
                 self._reread, self._is_rereading = False, True
                 try:
                     self._start_reader(now)
-                except spawn.SpawnFailed as fault:
+                except (Untrusted, spawn.SpawnFailed) as fault:
                     self._end_reading(str(fault))
             return
         try:
@@ -136,6 +143,8 @@ class Source:
         return True
 
     def _start_reader(self, now: int) -> None:
-        self._reader = hooks.Reader(self._config, self._instance, now)
+        if refusal := self._post.refuses(self._post.config):
+            raise Untrusted(f"{self._post.config} is not read: {refusal}")
+        self._reader = hooks.Reader(self._post.config, self._post.instance, now)
         # A child of ours like a hook, but never of the job: it must outlive a loss of the role.
         self._register.add(self._reader.pid, "configuration")

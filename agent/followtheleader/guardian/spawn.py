@@ -37,26 +37,27 @@ def clean_environment() -> dict[bytes, bytes]:
 
 
 def spawn(
-    argv: tuple[bytes, ...], env: dict[bytes, bytes], stdin: bytes, own_stderr: bool = False
+    argv: tuple[bytes, ...], env: dict[bytes, bytes], stdin: bytes, streams: int = 1
 ) -> tuple[int, list[int]]:
     """Start ``argv`` in a session of its own, with ``stdin`` to read.
 
-    Return its pid and the reading ends of its streams: one for stdout and stderr together, or one
-    each with ``own_stderr``. Raise `SpawnFailed`.
+    Return its pid and the reading ends of its ``streams``: one for stdout and stderr together, or
+    one each; with none of them both are our own stderr. Raise `SpawnFailed`.
     """
     opened: list[int] = []
     readers: list[int] = []
     try:
         source = _memory_file(stdin)
         opened.append(source)
-        for _ in range(2 if own_stderr else 1):
+        for _ in range(streams):
             reader, writer = os.pipe()
             readers.append(reader)
             opened.append(writer)
+        out, error = (opened[1], opened[-1]) if streams else (2, 2)
         actions = [
             (os.POSIX_SPAWN_DUP2, source, 0),
-            (os.POSIX_SPAWN_DUP2, opened[1], 1),
-            (os.POSIX_SPAWN_DUP2, opened[-1], 2),
+            (os.POSIX_SPAWN_DUP2, out, 1),
+            (os.POSIX_SPAWN_DUP2, error, 2),
         ]
         pid = os.posix_spawn(
             argv[0],

@@ -100,6 +100,8 @@ class Turns:
         self._custody.look_again()
         if item.event == "leader":
             self._custody.leader_ended()
+            if outcome.ok:
+                self._custody.lead()
         if outcome.again:
             self._queue.put_back(item)
             return

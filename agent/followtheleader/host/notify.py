@@ -55,6 +55,10 @@ class Notify:
         """Ask to be killed when silent for ``limit`` nanoseconds."""
         self._send(f"WATCHDOG_USEC={max(1, limit // 1000)}")
 
+    def extend_timeout(self, span: int) -> None:
+        """The start or stop that goes on may take ``span`` nanoseconds more from now."""
+        self._send(f"EXTEND_TIMEOUT_USEC={max(1, span // 1000)}")
+
     def close(self) -> None:
         """Say nothing any more."""
         if self._notifier is not None:
