@@ -62,9 +62,11 @@ def unit_of(pid: int) -> str:
     """The systemd unit that a process lives in by its control group; empty if it is gone."""
     for line in proc.read_text(f"/proc/{pid}/cgroup").splitlines():
         hierarchy, controllers, path = line.split(":", 2)
-        # systemd's own tree: the only one (unified), or its named one beside it (hybrid, legacy).
-        if (hierarchy == "0" and path != "/") or controllers == "name=systemd":
-            return next((w for w in reversed(path.split("/")) if w.endswith(_UNITS)), "")
+        # systemd's own tree is the unified one, or the named one; both may be there, one unused.
+        if hierarchy == "0" or controllers == "name=systemd":
+            for word in reversed(path.split("/")):
+                if word.endswith(_UNITS):
+                    return word
     return ""
 
 
