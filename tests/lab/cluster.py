@@ -104,10 +104,17 @@ class Election:
         """Let that member lead, whoever leads now."""
         if self.wait_settled() is not member:
             self.wait_all_vote()
-            assert member.ask("switchover", to=member.name) == {"done": True}
+            asked = partial(self._asks_for_it, member)  # refused while its leader has not heard it
+            wait_until(asked, 10, f"{member} is given the leadership", self.describe, poll=0.1)
             what = f"{member} leads"
             wait_until(lambda: member.role == "leader", self.patience, what, self.describe)
             assert self.wait_settled() is member
+
+    def _asks_for_it(self, member: Member) -> bool:
+        answer = member.ask("switchover", to=member.name)
+        if not answer.get("done"):
+            print(f"{member}: switchover: {answer}")
+        return bool(answer.get("done"))
 
     # -- observations
 

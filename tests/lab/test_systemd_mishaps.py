@@ -13,9 +13,9 @@ import pytest
 
 from lab import checker
 from lab.cluster import Cluster, Election, Plan
-from lab.conftest import Keeper
 from lab.events import NS
 from lab.group import SLACK
+from lab.keeper import Keeper
 from lab.members import Member
 from lab.mishaps import BY_NAME, MISHAPS, Mishap
 from lab.waiting import holds_for
