@@ -192,3 +192,18 @@ def test_a_closed_stderr_is_no_fault() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         fcntl.fcntl(write, fcntl.F_GETFD)
     Journal.open("svc", fd=write).error("x", "nobody hears")
+
+
+def test_what_hooks_say_has_an_identifier_of_its_own(
+    journald: socket.socket, pipe: tuple[int, int]
+) -> None:
+    log = Journal.open("svc", fd=pipe[1])
+    log.info("hook-output", "hello", hook="/etc/ftl/svc/on_leader.sh")
+    log.info("hook-ended", "done", hook="/etc/ftl/svc/on_leader.sh")
+    said, ended = (fields(journald.recv(65536)) for _ in range(2))
+    assert (said["SYSLOG_IDENTIFIER"], said["FTL_HOOK"]) == (
+        "ftl-hook",
+        "/etc/ftl/svc/on_leader.sh",
+    )
+    assert ended["SYSLOG_IDENTIFIER"] == "ftl-agent"
+    log.close()

@@ -9,7 +9,7 @@ import pytest
 
 from lab.group import Group
 from lab.hosts import Host
-from lab.stories import Pair
+from lab.stories import Pair, changes_since
 from lab.waiting import holds_for, wait_until
 
 pytestmark = pytest.mark.lab
@@ -51,6 +51,10 @@ def test_two_nodes_with_one_name(build: Callable[..., Group]) -> None:
     pair.check()
 
 
+def sees(host: Host, name: str) -> bool:
+    return name in host.alive()
+
+
 def own(host: Host) -> set[str]:
     """A node says "here" of itself."""
     return {f"{host.network.address(host.name)}:"}
@@ -80,3 +84,34 @@ def test_a_clone_with_the_name_and_the_machine_identity(build: Callable[..., Gro
     for group in pair.groups:
         group.wait_one_leader(within=30)
     pair.check()
+
+
+def test_a_host_gets_another_name(build: Callable[..., Group]) -> None:
+    """Without `node` the host's name is the node's. While the agent runs it keeps the one that it
+    started with, and a reload says so; no role changes. Restarted, it comes as the new one."""
+    group = build(3)
+    renamed = group.hosts[1]
+    nameless = [line for line in renamed.config.read_text().splitlines() if line[:5] != "node:"]
+    renamed.config.write_text("\n".join(nameless))
+    group.start([group.hosts[0]])
+    leader = group.wait_one_leader([group.hosts[0]])
+    group.start(group.hosts[1:])
+    group.wait_one_leader()
+    others = [host for host in group.hosts if host is not renamed]
+
+    at = group.log.note(renamed.name, "fault", "renamed")
+    renamed.tool("sh", "-c", "echo other >/proc/sys/kernel/hostname")
+    told = renamed.ask("reload")
+    assert "node" in str(told), told
+    holds_for(lambda: group.leaders() == [leader], 2 * group.timing.takeover, "the leader stays")
+    assert not changes_since(group, at)
+    assert "h2" in group.hosts[2].alive()
+
+    renamed.inside = ["sh", "-c", 'echo other >/proc/sys/kernel/hostname && exec "$@"', "sh"]
+    renamed.stop()
+    renamed.wait_stopped()
+    renamed.start()
+    for host in others:
+        seen = functools.partial(sees, host, "other")
+        wait_until(seen, 10, f"{host} sees it", group.describe)
+    assert group.wait_one_leader() is leader

@@ -9,7 +9,8 @@
     demo            three agents, a crash, a freeze, a stop: measured (demo_group, demo_log, …)
     status          one screen: am I fine?
     is_leader       a yes or no for scripts and units
-    check           every fault of a configuration, or what it promises
+    bind            a unit that runs on the leader only, and unbind
+    check           every fault of a configuration, or what it promises (bound_units)
     example_config  a configuration to start from
 
 Promise: a command that reads changes nothing, takes ``--json``, and never waits longer than a

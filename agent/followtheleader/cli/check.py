@@ -11,7 +11,7 @@ import textwrap
 from typing import Any
 
 from followtheleader import cli
-from followtheleader.cli import locating, options, terminal
+from followtheleader.cli import bound_units, locating, options, terminal
 from followtheleader.cli.run import CONFIG_DIR, config_path
 from followtheleader.config import advice
 from followtheleader.config.durations import MS, format_duration
@@ -42,6 +42,7 @@ def main(argv: list[str]) -> int:
     said = options.parse(argv, ("--json",), (), words=1)
     reports = [_Report(path, instance) for path, instance in _files(said.word())]
     _about_link(reports)
+    _about_units(reports)
     if "json" in said:
         import json
 
@@ -156,6 +157,14 @@ def link_warning(configured: list[Settings]) -> str | None:
     if primary:
         return f"primary: {' and '.join(primary)} both claim {DEFAULT_ROLE_FILE}, keep one of them"
     return f"primary: false in all instances here, so nobody makes {DEFAULT_ROLE_FILE}; choose one"
+
+
+def _about_units(reports: list[_Report]) -> None:
+    """Units follow the instances of this host, whose files lie in its one place."""
+    for report in reports:
+        if report.settings and os.path.dirname(report.settings.path) == CONFIG_DIR:
+            report.warnings += advice.untrusted(report.settings)
+            report.warnings += bound_units.warnings(report.settings)
 
 
 def _about_link(reports: list[_Report]) -> None:

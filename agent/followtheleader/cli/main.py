@@ -22,6 +22,8 @@ COMMANDS = {
     "demo": "three agents on loopback: an election, a crash, a freeze, measured",
     "status": "who leads, since when, who is seen: am I fine?",
     "is-leader": "exit 0 if this host leads, 1 if not, 3 if no agent answers",
+    "bind": "have a unit run on the leader only",
+    "unbind": "undo that",
     "check": "every fault of a configuration, or what it promises",
     "example-config": "a configuration to start from",
     "schema": "the configuration as a JSON schema, for editors",
@@ -132,6 +134,12 @@ def _load(name: str) -> tuple[str, Callable[[list[str]], int]]:
         from followtheleader.cli import example_config
 
         return example_config.USAGE, example_config.main
+    if name in ("bind", "unbind"):
+        from followtheleader.cli import bind
+
+        if name == "unbind":
+            return bind.UNBIND_USAGE, bind.unbind
+        return bind.USAGE, bind.main
     if name == "schema":
         from followtheleader.cli import schema
 

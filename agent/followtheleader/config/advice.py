@@ -16,7 +16,13 @@ from typing import NamedTuple
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.config.faults import near_miss, printable, show
 from followtheleader.config.settings import Command, Settings
-from followtheleader.hook_files import default_folder, default_hooks, is_executable, why_not
+from followtheleader.hook_files import (
+    default_folder,
+    default_hooks,
+    is_executable,
+    why_not,
+    why_untrusted,
+)
 
 BUSY_HOST = 25 * MS
 """Heartbeats closer than this make an ordinarily busy host lapse."""
@@ -69,6 +75,16 @@ def hook_warnings(commands: Mapping[str, tuple[Command, ...] | None], hooks_dir:
                     f"[[{argv[0]}], [{scripts[0]}]]"
                 )
     return found
+
+
+def untrusted(settings: Settings) -> list[str]:
+    """Return what root's guardian will refuse: files that others than root can change."""
+    paths = [settings.path]
+    for event, argvs in settings.hooks.commands.items():
+        found = default_hooks(settings.hooks_dir, event) if argvs is None else (a[0] for a in argvs)
+        paths += found
+    reasons = ((path, why_untrusted(path)) for path in dict.fromkeys(paths))
+    return [f"{path}: refused under systemd: {reason}" for path, reason in reasons if reason]
 
 
 def missing_interfaces(names: Iterable[str]) -> list[str]:

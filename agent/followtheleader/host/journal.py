@@ -19,6 +19,8 @@ from followtheleader.host.clock import boottime
 
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 ERROR, WARNING, INFO, DEBUG = 3, 4, 6, 7
+IDENTIFIERS = {"hook-output": "ftl-hook"}
+"""Under which name journalctl shows a kind of event (``-t``), if not as the agent's own."""
 _WORDS = {ERROR: "error", WARNING: "warning", INFO: "info", DEBUG: "debug"}
 # A datagram larger than this may need the memfd detour of the native protocol; a line will do.
 _LARGEST_DATAGRAM = 64 * 1024
@@ -112,7 +114,7 @@ class Journal:
         record = {
             "MESSAGE": message,
             "PRIORITY": str(priority),
-            "SYSLOG_IDENTIFIER": "ftl-agent",
+            "SYSLOG_IDENTIFIER": IDENTIFIERS.get(kind, "ftl-agent"),
             "MESSAGE_ID": message_id(kind),
             "FTL_INSTANCE": self._instance,
             "FTL_EVENT": kind,
