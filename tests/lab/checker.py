@@ -20,6 +20,7 @@ from lab.events import NS, Record
 ROLE_HOOKS = ("hook.leader", "hook.follower")
 UNGUARDED = ("crash-both", "power-off", "suspend", "gone")
 TICK = 5_000_000  # what lives stamps so often: it may have lived so long after its last line
+LATE = 250_000_000  # what has been silent for so long, on however busy a machine, is dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,25 +190,25 @@ def two_leaders_ns(records: Sequence[Record], since: int) -> int:
 
 # -- jobs
 
+
 def hosts_at_work(records: Iterable[Record], since: int) -> set[str]:
     """The hosts on which a job has given a sign of life since then, and has not ended."""
     last = {(r.host, r.pid, r.term): r for r in records if r.what == "job"}
     return {r.host for r in last.values() if r.phase != "end" and r.at >= since}
 
 
-def job_end(records: Sequence[Record], at: int, host: str) -> int | None:
-    """When the job that ran on that host at that instant ended; None if it still runs.
+def job_end(records: Sequence[Record], at: int, host: str, now: int) -> int | None:
+    """When the job that ran on that host at that instant ended; None if it still runs now.
 
     The end of one that was killed is set a tick after its last line: it errs upwards.
     """
-    latest = records[-1].at if records else at
-    for job in lives(records, "job"):
-        if job.host == host and job.start <= at and job.end is not None and job.end >= at - TICK:
-            lines = [r for r in records if (r.host, r.what) == (host, "job") and r.at == job.end]
-            ended = bool(lines) and lines[-1].phase == "end"
-            if not ended and job.end > latest - 20 * TICK:
-                return None
-            return max(at, job.end if ended else job.end + TICK)
+    last = {(r.pid, r.term): r for r in records if (r.host, r.what) == (host, "job")}
+    born = {(r.pid, r.term): r.at for r in reversed(records) if (r.host, r.what) == (host, "job")}
+    for process, line in last.items():
+        if born[process] <= at <= line.at + TICK:
+            if line.phase == "end":
+                return line.at
+            return line.at + TICK if line.at < now - LATE else None
     raise AssertionError(f"no job ran on {host} at {at / NS:.4f}")
 
 

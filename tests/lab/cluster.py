@@ -31,10 +31,7 @@ from lab.members import Member
 from lab.net import Network
 from lab.waiting import wait_until
 
-MS = 1_000_000
 POLL = 0.02
-TICK = 5 * MS
-LATE = 250 * MS  # a living job stamps every 5 ms; so late may a busy machine let it be
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +148,16 @@ class Election:
         records, at = self.records(), now()
         agree = all(hooks_agree(records, member.name, roles[member]) for member in members)
         names = {member.name for member in members}
-        working = checker.hosts_at_work(records, at - LATE) & names
+        working = checker.hosts_at_work(records, at - checker.LATE) & names
         return leaders[0] if agree and working == {leaders[0].name} else None
+
+    def wait_job_end(self, member: Member, at: int) -> int:
+        """When the job that ran on that member's machine at that instant has ended (ns)."""
+
+        def ended() -> int | None:
+            return checker.job_end(self.records(), at, member.name, now())
+
+        return wait_until(ended, self.patience, f"the job on {member.name} ends", self.describe)
 
     def wait_no_leader(self, among: Sequence[Member]) -> None:
         """Wait until none of these leads, and no job of theirs lives."""
@@ -160,7 +165,7 @@ class Election:
 
         def idle() -> bool:
             at = now()
-            working = checker.hosts_at_work(self.records(), at - LATE) & names
+            working = checker.hosts_at_work(self.records(), at - checker.LATE) & names
             return not working and not any(member.role == "leader" for member in among)
 
         wait_until(idle, self.patience, f"none of {sorted(names)} leads", self.describe, poll=POLL)

@@ -11,6 +11,7 @@ This needs a kernel with cgroup v2, of which only the tree is used: no controlle
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import signal
@@ -37,8 +38,10 @@ exec systemd-nspawn --quiet --directory="$3/root" --machine="$1" --boot --regist
 """
 
 # Whatever a distribution wakes up for every day would only disturb the measurements.
-MASKED = ("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer",
-          "e2scrub_all.timer", "e2scrub_reap.service", "motd-news.timer", "console-getty.service")  # fmt: skip
+MASKED = (
+    *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer"),
+    *("e2scrub_all.timer", "e2scrub_reap.service", "motd-news.timer", "console-getty.service"),
+)
 
 
 class Machine:
@@ -86,9 +89,10 @@ class Machine:
             raise RuntimeError(f"{self}: is on already")
         netns = NETNS / self.network.netns(self.name)
         words = (self._group, self._layers, str(self.directory), str(self._shared))
+        place = ("nsenter", f"--net={netns}", "unshare", "--mount")
         with self.console.open("ab") as console:
             self._nspawn = subprocess.Popen(
-                ["nsenter", f"--net={netns}", "unshare", "--mount", "sh", "-euc", BOOT, "sh", *words],
+                [*place, "sh", "-euc", BOOT, "sh", *words],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
             )  # fmt: skip
         self.network.set_carrier(self.name, up=True)
@@ -148,9 +152,7 @@ class Machine:
         """Where a file of the running machine is found from outside."""
         return Path(f"/proc/{self._init}/root", str(inside).lstrip("/"))
 
-    def run(
-        self, *argv: str, check: bool = True, stdin: str = "", within: float = 30
-    ) -> str:
+    def run(self, *argv: str, check: bool = True, stdin: str = "", within: float = 30) -> str:
         """Run a command on the machine, as root; what it printed (with its errors)."""
         done = subprocess.run(
             [*self._enter(), *argv], input=stdin, text=True, timeout=within,
@@ -234,7 +236,7 @@ def remove_cgroup(name: str) -> None:
     """Remove an empty cgroup and all below it."""
     for tree in _trees(name):
         for path, _, _ in os.walk(tree, topdown=False):
-            wait_until(lambda path=path: _removed(path), 5, f"the cgroup {path} is empty")
+            wait_until(functools.partial(_removed, path), 5, f"the cgroup {path} is empty")
 
 
 def _removed(path: str) -> bool:
@@ -263,9 +265,7 @@ def _inner_pid(pid: int) -> int:
         text = Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0
-    return next(
-        int(line.split()[-1]) for line in text.splitlines() if line.startswith("NSpid:")
-    )
+    return next(int(line.split()[-1]) for line in text.splitlines() if line.startswith("NSpid:"))
 
 
 def is_alive(pid: int) -> bool:

@@ -19,7 +19,8 @@ class Mishap:
     """``strike`` and ``mend`` are given the cluster and the leader.
 
     moves      another host leads afterwards; None: either may
-    ends_first the old job has ended before the new one starts in an open group too
+    ends       the job ends in an open group too (else it leads on in its part of the network)
+    ends_first and before the next one starts
     whole      it befalls the machine, and so every election at once
     """
 
@@ -28,6 +29,7 @@ class Mishap:
     strike: Callable[[Cluster, Member], int]
     mend: Callable[[Cluster, Member], object] = lambda _cluster, _member: None
     moves: bool | None = True
+    ends: bool = True
     ends_first: bool = True
     whole: bool = False
 
@@ -117,7 +119,7 @@ MISHAPS = [
     Mishap(
         *("cut", "leader's port cut, carrier kept", _machine(Cluster.cut)),
         mend=lambda cluster, _member: cluster.heal(),
-        ends_first=False,
+        ends=False,
         whole=True,
     ),
 ]

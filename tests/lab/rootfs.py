@@ -8,8 +8,10 @@ anew. Nobody writes to it afterwards: every machine has a layer of its own above
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -34,10 +36,12 @@ RELEASES: dict[str, tuple[str, ...]] = {
 }
 """The releases that the package promises to run on, and how each is asked for."""
 
-PACKAGES = {
-    "systemd-nspawn": "systemd-container",
-    "mmdebstrap": "mmdebstrap distro-info-data",
+PACKAGES = {"systemd-nspawn": "systemd-container", "mmdebstrap": "mmdebstrap distro-info-data"}
+TO_BUILD = {
+    "dpkg-buildpackage": "dpkg-dev debhelper",
+    "dh_python3": "dh-python pybuild-plugin-pyproject python3-all python3-setuptools",
 }
+SOURCES = ("agent", "systemd", "packaging", "etc", "pyproject.toml")
 
 # Above the release: /etc knows the user, /usr/lib has the modules compiled, nothing runs.
 INSTALL = """
@@ -51,7 +55,8 @@ rm "$2/merged/package.deb"
 
 def missing_for_machines() -> str:
     """Why no machine can be booted here, with the cure; an empty string if it can."""
-    packages = [package for command, package in PACKAGES.items() if not shutil.which(command)]
+    needed = PACKAGES | ({} if os.environ.get("FTL_LAB_DEB") else TO_BUILD)
+    packages = [package for command, package in needed.items() if not shutil.which(command)]
     return f"apt-get install {' '.join(packages)}" if packages else ""
 
 
@@ -72,13 +77,28 @@ def installed(release: str, package: Path) -> list[Path]:
     return [_cache() / name, below]
 
 
+@functools.cache
 def package() -> Path:
-    """The .deb under test: FTL_LAB_DEB, else the one that `make deb` left in ``dist/``."""
+    """The .deb under test: FTL_LAB_DEB, else what `make deb` makes of the tree as it is."""
     given = os.environ.get("FTL_LAB_DEB")
-    found = [Path(given)] if given else sorted(HOUSE.glob("dist/ftl-agent_*_all.deb"))
-    if not found or not found[-1].exists():
-        raise RuntimeError("no package to install: run make deb")
-    return max(found, key=lambda path: path.stat().st_mtime)
+    if given:
+        return Path(given).resolve(strict=True)
+    found = sorted(HOUSE.glob("dist/ftl-agent_*_all.deb"))
+    if not found or found[-1].stat().st_mtime < _last_change():
+        subprocess.run([HOUSE / "packaging/build-deb"], check=True, timeout=300)
+        found = sorted(HOUSE.glob("dist/ftl-agent_*_all.deb"))
+    return found[-1]
+
+
+def repackaged(package: Path, version: str, place: Path) -> Path:
+    """The same package, called a newer version, in that directory."""
+    tree, made = place / f"tree-{version}", place / f"ftl-agent_{version}_all.deb"
+    run("dpkg-deb", "--raw-extract", str(package), str(tree))
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", f"Version: {version}", control.read_text()))
+    run("dpkg-deb", "--root-owner-group", "--build", str(tree), str(made))
+    shutil.rmtree(tree)
+    return made
 
 
 # -- below
@@ -93,6 +113,13 @@ def _cache() -> Path:
 def _command(release: str, target: str) -> list[str]:
     options = ["--variant=minbase", f"--include={INCLUDE}", *RELEASES[release]]
     return ["mmdebstrap", *options, release, target]
+
+
+def _last_change() -> float:
+    """When a file that goes into the package was changed last."""
+    trees = [path for name in SOURCES for path in [HOUSE / name, *(HOUSE / name).rglob("*")]]
+    files = (path for path in trees if path.is_file() and "__pycache__" not in path.parts)
+    return max(path.stat().st_mtime for path in files if ".egg-info" not in str(path))
 
 
 def _release(release: str) -> Path:

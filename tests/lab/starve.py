@@ -1,7 +1,7 @@
 """A limit of memory that a process cannot keep: the kernel kills it, as it would on a full host.
 
 Where the memory controller is in the v2 tree a unit's own `MemoryMax=` does it. Where it is in a
-tree of version 1, systemd in a machine cannot use it: the process is put below a limit from outside.
+tree of version 1, no systemd in a machine can: the process is put below a limit from outside.
 """
 
 from __future__ import annotations
