@@ -19,6 +19,8 @@ from lab.events import NS, Record
 
 ROLE_HOOKS = ("hook.leader", "hook.follower")
 UNGUARDED = ("crash-both", "power-off", "suspend", "gone")
+TICK = 5_000_000  # what lives stamps so often: it may have lived so long after its last line
+LATE = 250_000_000  # what has been silent for so long, on however busy a machine, is dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +89,14 @@ def check_quorum(records: Sequence[Record]) -> None:
 
 
 def check_tokens(records: Sequence[Record]) -> None:
-    """Each on_leader carries a higher token than every on_leader before it."""
+    """Each on_leader carries a higher token than every on_leader before it.
+
+    But for one that runs again on the same host, in the same term: after the guardian's death.
+    """
     gains = [r for r in records if r.is_hook_start and r.what == "hook.leader"]
     for before, after in itertools.pairwise(gains):
-        if int(after.token) <= int(before.token):
+        again = (after.host, after.token) == (before.host, before.token)
+        if int(after.token) <= int(before.token) and not again:
             raise AssertionError(f"tokens went back:\n{before}\n{after}")
 
 
@@ -180,6 +186,36 @@ def two_leaders_ns(records: Sequence[Record], since: int) -> int:
         raise AssertionError("two leaders to the end:\n" + "\n".join(map(str, spans)))
     ends = sorted(span.end for span in spans if span.end is not None and span.start <= since)
     return ends[-1] - since if ends else 0
+
+
+# -- jobs
+
+
+def hosts_at_work(records: Iterable[Record], since: int) -> set[str]:
+    """The hosts on which a job has given a sign of life since then, and has not ended."""
+    last = {(r.host, r.pid, r.term): r for r in records if r.what == "job"}
+    return {r.host for r in last.values() if r.phase != "end" and r.at >= since}
+
+
+def job_end(records: Sequence[Record], at: int, host: str, now: int) -> int | None:
+    """When the job that ran on that host at that instant ended; None if it still runs now.
+
+    The end of one that was killed is set a tick after its last line: it errs upwards.
+    """
+    last = {(r.pid, r.term): r for r in records if (r.host, r.what) == (host, "job")}
+    born = {(r.pid, r.term): r.at for r in reversed(records) if (r.host, r.what) == (host, "job")}
+    for process, line in last.items():
+        if born[process] <= at <= line.at + TICK:
+            if line.phase == "end":
+                return line.at
+            return line.at + TICK if line.at < now - LATE else None
+    raise AssertionError(f"no job ran on {host} at {at / NS:.4f}")
+
+
+def job_start(records: Iterable[Record], at: int, host: str) -> int | None:
+    """When the first job after that instant started, on another host; None if none has."""
+    starts = (r.at for r in records if r.what == "job" and r.phase == "start" and r.host != host)
+    return min((start for start in starts if start >= at), default=None)
 
 
 # -- below

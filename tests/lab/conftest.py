@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from lab.cluster import Cluster
 from lab.group import Group
+from lab.keeper import FAILED, skip_without_machines
 from lab.net import missing_prerequisites
 
 
@@ -29,9 +31,27 @@ def fixture_build() -> Iterator[Callable[..., Group]]:
         yield build
 
 
+@pytest.fixture(name="boot")
+def fixture_boot() -> Iterator[Callable[..., Cluster]]:
+    """Boot machines and see to their end: ``cluster = boot([Plan("svc")])``."""
+    skip_without_machines()
+    with ExitStack() as clusters:
+
+        def boot(*args: Any, **settings: Any) -> Cluster:
+            cluster = clusters.enter_context(Cluster(*args, **settings))
+            clusters.callback(lambda: print(cluster.describe()))
+            return cluster
+
+        yield boot
+
+
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    if report.failed:
+        item.stash[FAILED] = True
     if (
         report.skipped
         and os.environ.get("FTL_LAB") == "required"

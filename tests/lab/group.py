@@ -234,7 +234,7 @@ class Group(Weather):
         if len(leaders) != 1 or follow != len(hosts) - 1:
             return None
         records = self.records()
-        agree = all(_hooks_agree(records, host) for host in hosts)
+        agree = all(hooks_agree(records, host.name, host.role) for host in hosts)
         return leaders[0] if agree else None
 
     def wait_no_leader(self, among: Sequence[Host], within: float | None = None) -> None:
@@ -245,7 +245,7 @@ class Group(Weather):
             if any(host.role == "leader" for host in among):
                 return False
             records = self.records()
-            return all(_hooks_agree(records, host) for host in among)
+            return all(hooks_agree(records, host.name, host.role) for host in among)
 
         seconds = within or self.timing.patience
         wait_until(nobody_leads, seconds, f"none of {names} leads", self.describe)
@@ -283,10 +283,9 @@ def _votes(host: Host) -> bool:
     return quorum is not None and not quorum["quarantined"]
 
 
-def _hooks_agree(records: Sequence[Record], host: Host) -> bool:
-    """The last role hook is the role's, and no hook of the host still runs."""
-    leads = host.role == "leader"
-    if (checker.last_role_hook(records, host.name) == "leader") != leads:
+def hooks_agree(records: Sequence[Record], host: str, role: str) -> bool:
+    """The last role hook of that host is the role's, and none still runs."""
+    if (checker.last_role_hook(records, host) == "leader") != (role == "leader"):
         return False
-    last = [r for r in records if r.host == host.name and r.what in checker.ROLE_HOOKS]
+    last = [r for r in records if r.host == host and r.what in checker.ROLE_HOOKS]
     return not last or last[-1].phase == "end"

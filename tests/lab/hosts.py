@@ -37,11 +37,11 @@ def agent_command() -> list[str]:
     return shlex.split(given) if given else [str(Path(sys.executable).with_name("ftl-agent"))]
 
 
-def build_stamp(directory: Path) -> Path:
+def build_stamp(directory: Path, *flags: str) -> Path:
     """Compile the hook program; CalledProcessError if the compiler objects."""
     program = directory / "stamp"
-    warnings = ("-Wall", "-Wextra", "-Werror")
-    subprocess.run(["gcc", "-O2", *warnings, "-o", program, STAMP_SOURCE], check=True)
+    options = ("-O2", "-Wall", "-Wextra", "-Werror", *flags)
+    subprocess.run(["gcc", *options, "-o", program, STAMP_SOURCE], check=True)
     return program
 
 

@@ -18,6 +18,9 @@
  *               daemon        `leader` leaves a child in a session of its own, pipes kept open
  *         job, fork and daemon do their work for `leader` and `follower`; other events are `ok`.
  *   stamp watch LOG HOST=DIR...     stamps each change of DIR/role, losses before gains
+ *   stamp poll LOG HOST=DIR...      the same where DIR comes and goes: it looks every 2 ms
+ *   stamp job LOG HOST STATE MODE   the main process of a unit; its term is the one in the file
+ *         MODE  ok            ends of SIGTERM          stubborn  only of SIGKILL
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,6 +36,7 @@
 #include <unistd.h>
 
 #define TICK_NS 5000000L
+#define POLL_NS 2000000L
 #define HOSTS_MAX 128
 
 static int log_fd = -1;
@@ -260,11 +264,37 @@ static void compare_roles(int hosts, char **names, char **dirs, char roles[][32]
             }
 }
 
+/* In state.json, written before the role file is: "term": N. */
+static void read_term(const char *path)
+{
+    static char text[8192], found[24];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    char *key = n > 0 ? strstr(text, "\"term\"") : NULL;
+    if (key && sscanf(key, "\"term\" : %23[0-9]", found) == 1)
+        term = found;
+}
+
+static int run_job(char **argv)
+{
+    struct sigaction ending = {.sa_handler = strcmp(argv[5], "ok") == 0 ? on_term : SIG_IGN};
+    host = argv[3];
+    open_log(argv[2]);
+    read_term(argv[4]);
+    sigaction(SIGTERM, &ending, NULL);
+    stamp("job", "start");
+    live("job", -1);
+    stamp("job", "end");
+    return 0;
+}
+
 static int watch(int argc, char **argv)
 {
     static char events[16384], roles[HOSTS_MAX][32];
     char *names[HOSTS_MAX], *dirs[HOSTS_MAX];
-    int hosts = argc - 3, fd = inotify_init1(IN_CLOEXEC);
+    int hosts = argc - 3, fd = inotify_init1(IN_CLOEXEC), polls = strcmp(argv[1], "poll") == 0;
     if (hosts < 1 || hosts > HOSTS_MAX || fd < 0)
         return 99;
     open_log(argv[2]);
@@ -274,10 +304,12 @@ static int watch(int argc, char **argv)
         if (!dirs[i])
             return 99;
         *dirs[i]++ = 0;
-        if (inotify_add_watch(fd, dirs[i], IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
-                                               IN_CLOSE_WRITE) < 0)
+        if (!polls && inotify_add_watch(fd, dirs[i], IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE |
+                                                         IN_CLOSE_WRITE) < 0)
             die(dirs[i]);
     }
+    for (; polls; pause_ns(POLL_NS))
+        compare_roles(hosts, names, dirs, roles);
     do
         compare_roles(hosts, names, dirs, roles);
     while (read(fd, events, sizeof events) > 0);
@@ -289,8 +321,10 @@ int main(int argc, char **argv)
 {
     if (argc > 2 && strcmp(argv[1], "hook") == 0)
         return run_hook(argc, argv);
-    if (argc > 3 && strcmp(argv[1], "watch") == 0)
+    if (argc > 3 && (strcmp(argv[1], "watch") == 0 || strcmp(argv[1], "poll") == 0))
         return watch(argc, argv);
-    fprintf(stderr, "stamp hook|watch LOG ...: see the head of stamp.c\n");
+    if (argc == 6 && strcmp(argv[1], "job") == 0)
+        return run_job(argv);
+    fprintf(stderr, "stamp hook|watch|poll|job LOG ...: see the head of stamp.c\n");
     return 99;
 }

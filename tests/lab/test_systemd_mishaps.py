@@ -1,0 +1,118 @@
+"""A job that follows the leader target, on booted machines, through all that can befall them.
+
+An open group (svc) and a quorum group (db) run on the same three machines, which the stories share.
+What is bound to the target runs on one host, and in a quorum group never on two at once. Bounds on
+time are the protocol's, plus slack; exact figures belong to `make bench-systemd`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import checker
+from lab.cluster import Cluster, Election, Plan
+from lab.events import NS, now
+from lab.group import SLACK
+from lab.keeper import Keeper
+from lab.members import Member
+from lab.mishaps import BY_NAME, MISHAPS, Mishap
+from lab.waiting import holds_for
+
+pytestmark = pytest.mark.lab
+
+GRACE = 2.0  # seconds that a job of an open group has from the end of the lease to SIGKILL
+
+
+@pytest.fixture(scope="module", name="keeper")
+def fixture_keeper() -> Iterator[Keeper]:
+    """The three machines; others in their place after a story that failed."""
+    with Keeper(lambda: Cluster([Plan("svc"), Plan("db", quorum=True)])) as keeper:
+        yield keeper
+
+
+@pytest.fixture(name="cluster")
+def fixture_cluster(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with keeper.lend(request) as cluster:
+        cluster.rest()
+        yield cluster
+
+
+def strike(mishap: Mishap, cluster: Cluster) -> list[tuple[Election, Member, int]]:
+    """Let it befall the leader of each election; who that was, and the instant before."""
+    leaders = [(each, each.wait_settled()) for each in cluster.elections]
+    if mishap.whole:
+        at = mishap.strike(cluster, leaders[0][1])
+        return [(each, leader, at) for each, leader in leaders]
+    return [(each, leader, mishap.strike(cluster, leader)) for each, leader in leaders]
+
+
+@pytest.mark.parametrize("mishap", [each for each in MISHAPS if each.moves], ids=str)
+def test_the_job_moves(cluster: Cluster, mishap: Mishap) -> None:
+    struck = strike(mishap, cluster)
+    for election, old, at in struck:
+        new = election.wait_settled(election.others(old))
+        assert new.is_active(new.job)
+        if mishap.ends or election.quorum:
+            ended = election.wait_job_end(old, at)
+            started = checker.job_start(election.records(), at, old.name)
+            assert started is not None
+            if mishap.ends_first or election.quorum:
+                assert ended <= started, f"{election.instance}: the job outlived its successor"
+            else:
+                assert (ended - at) / NS <= election.timing.lease + GRACE + SLACK
+    for _, old, _ in struck[: 1 if mishap.whole else None]:
+        mishap.mend(cluster, old)
+    for election, _, _ in struck:
+        election.wait_settled()
+        election.check()
+
+
+def test_a_reload_changes_nothing(cluster: Cluster) -> None:
+    struck = strike(BY_NAME["reload"], cluster)
+    for election, leader, at in struck:
+        holds_for(lambda: leader.role == "leader", 1, f"{leader} leads")  # noqa: B023 - at once
+        assert election.wait_settled() is leader
+        assert checker.job_end(election.records(), at, leader.name, now()) is None
+        assert [change for change in checker.changes(election.records()) if change.at > at] == []
+        assert not [r for r in election.records(at) if r.is_hook_start]
+        election.check()
+
+
+def test_a_guardian_killed(cluster: Cluster) -> None:
+    """The job ends with it, or lives on; one leader with one job is there again soon."""
+    for election, old, at in strike(BY_NAME["crash-guardian"], cluster):
+        election.wait_settled()
+        new_guardian = old.pid(old.guardian)
+        assert old.machine.failed_units() == []
+        assert new_guardian
+        gap = max(r.at for r in election.records() if r.what == "job") - at
+        assert gap > 0
+        election.check()
+
+
+def test_power_comes_back_to_all_at_once(cluster: Cluster) -> None:
+    for election, _, at in strike(BY_NAME["power-on-all"], cluster):
+        leader = election.wait_settled()
+        assert leader.machine.failed_units() == []
+        gains = [r for r in election.records(at) if r.is_hook_start and r.what == "hook.leader"]
+        assert len(gains) == 1, election.describe()
+        election.check()
+
+
+def test_a_partition_with_the_leader_on_the_side_of_two(cluster: Cluster) -> None:
+    """The side of one never leads in a quorum group; healing changes nothing there."""
+    cluster.network.partition(["h3"])
+    cluster.note("split")
+    svc, db = cluster["svc"], cluster["db"]
+    alone = svc.members[2]
+    svc.wait_settled([alone])
+    assert db.wait_settled(db.members[:2]) is db.members[0]
+    at = cluster.heal()
+    assert db.wait_settled() is db.members[0]
+    svc.wait_settled()
+    changes = [change for change in checker.changes(svc.records()) if change.at > at]
+    assert len(changes) == 1, changes
+    assert [change for change in checker.changes(db.records()) if change.at > at] == []
+    cluster.of_each(Election.check)
