@@ -24,7 +24,7 @@ MINUTES ?= 120
 WORKERS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lab sim check bench bench-peers soak deb golden-rewrite clean
+.PHONY: help venv demo test lab sim check bench bench-peers soak man deb golden-rewrite clean
 
 help:
 	@echo "make demo            three agents on loopback: an election, a crash, a freeze (no root)"
@@ -37,6 +37,7 @@ help:
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
 	@echo "make soak            ten agents for MINUTES=$(MINUTES), faults, what must stay flat (root)"
+	@echo "make man             the man pages, in dist/man"
 	@echo "make deb             the Debian package, dist/ftl-agent_VERSION_all.deb"
 	@echo "make golden-rewrite  rewrite the golden files; review the diff"
 	@echo "make venv            the environment for development in $(VENV)"
@@ -87,6 +88,9 @@ bench-peers: $(DEVELOPMENT)
 soak: $(DEVELOPMENT)
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES) $(if $(KIND),--kind $(KIND)) \
 	  $(if $(SEED),--seed $(SEED))
+
+man: $(RUN_TIME)
+	$(BIN)/python packaging/man/build.py dist/man
 
 deb:
 	@packaging/build-deb

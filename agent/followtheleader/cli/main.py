@@ -88,7 +88,7 @@ def _run(words: list[str]) -> int:
 
 
 def _run_command(name: str, rest: list[str]) -> int:
-    usage, command = _load(name)
+    usage, command = load(name)
     try:
         return command(rest)
     except HelpWanted:
@@ -109,7 +109,7 @@ def _run_command(name: str, rest: list[str]) -> int:
         return cli.WRONG_USAGE
 
 
-def _load(name: str) -> tuple[str, Callable[[list[str]], int]]:
+def load(name: str) -> tuple[str, Callable[[list[str]], int]]:
     """The help text and the function of a command; imports that command alone.
 
     Spelled out, because importlib would cost is-leader half a millisecond.
@@ -156,7 +156,7 @@ def _help(words: list[str]) -> int:
     name = words[0]
     if name not in COMMANDS:
         return _wrong("ftl-agent help", f"no such command: {name}{near_miss(name, COMMANDS)}", "")
-    print(_load(name)[0], end="")
+    print(load(name)[0], end="")
     return cli.YES
 
 
