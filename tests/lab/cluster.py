@@ -131,16 +131,21 @@ class Election:
         return self.log.read(since)
 
     def wait_settled(
-        self, among: Sequence[Member] | None = None, within: float | None = None
+        self,
+        among: Sequence[Member] | None = None,
+        within: float | None = None,
+        jobs: bool = True,
     ) -> Member:
-        """Wait until one of these leads, the others follow, and hooks and jobs have caught up."""
+        """Wait until one of these leads, the others follow, and hooks (and jobs) have caught up."""
         members = among if among is not None else self.running
         names = " ".join(member.name for member in members)
         what = f"one of {names} leads {self.instance}, the others follow, hooks and jobs agree"
         seconds = within or self.patience
-        return wait_until(partial(self._agreed, members), seconds, what, self.describe, poll=POLL)
+        return wait_until(
+            partial(self._agreed, members, jobs), seconds, what, self.describe, poll=POLL
+        )
 
-    def _agreed(self, members: Sequence[Member]) -> Member | None:
+    def _agreed(self, members: Sequence[Member], jobs: bool) -> Member | None:
         roles = {member: member.role for member in members}
         leaders = [member for member, role in roles.items() if role == "leader"]
         if len(leaders) != 1 or list(roles.values()).count("follower") != len(members) - 1:
@@ -149,7 +154,7 @@ class Election:
         agree = all(hooks_agree(records, member.name, roles[member]) for member in members)
         names = {member.name for member in members}
         working = checker.hosts_at_work(records, at - checker.LATE) & names
-        return leaders[0] if agree and working == {leaders[0].name} else None
+        return leaders[0] if agree and (not jobs or working == {leaders[0].name}) else None
 
     def wait_job_end(self, member: Member, at: int) -> int:
         """When the job that ran on that member's machine at that instant has ended (ns)."""
@@ -193,7 +198,11 @@ class Election:
 
 
 class Cluster:
-    """``releases`` says how many machines h1, h2 … there are, and what each of them runs."""
+    """``releases`` says how many machines h1, h2 … there are, and what each of them runs.
+
+    installed  the package is there already; without it the machines have nothing of ours
+    furnish    configuration, hooks and job of every instance are there already
+    """
 
     def __init__(
         self,
@@ -202,10 +211,12 @@ class Cluster:
         releases: Sequence[str] = ("bookworm",) * 3,
         package: Path | None = None,
         installed: bool = True,
+        furnish: bool = True,
     ) -> None:
         self._plans = plans
         self._releases = releases
         self._installed = installed
+        self._furnish = furnish
         self._package = package
         self._stack = ExitStack()
         self.machines: list[Machine] = []
@@ -226,7 +237,8 @@ class Cluster:
             self.power_on(self.machines)
             for plan in self._plans:
                 self.elections.append(Election(plan, self.machines, self.shared))
-                self.elections[-1].furnish()
+                if self._furnish:
+                    self.elections[-1].furnish()
                 stack.callback(self.elections[-1].unwatch)
                 self.elections[-1].watch()
             self._stack = stack.pop_all()
