@@ -284,9 +284,10 @@ class Cluster:
     def everywhere(self, *argv: str) -> None:
         """Run a command on all machines at once; RuntimeError where it fails."""
         processes = [machine.start(*argv) for machine in self.machines]
-        codes = [process.wait(timeout=60) for process in processes]
+        said = [process.communicate(timeout=60)[0] for process in processes]
+        codes = [process.returncode for process in processes]
         if any(codes):
-            raise RuntimeError(f"{' '.join(argv)}: exit {codes}\n{self.describe()}")
+            raise RuntimeError(f"{' '.join(argv)}: exit {codes}: {said}\n{self.describe()}")
 
     def power_on(self, machines: Iterable[Machine]) -> None:
         """Boot these at once."""
