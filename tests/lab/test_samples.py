@@ -26,7 +26,10 @@ pytestmark = pytest.mark.lab
 SAMPLES = Path(__file__).parents[2] / "etc" / "ftl" / "svc"
 ADDRESSES = ("10.77.0.100/32", "fd77::100/128")
 # Whoever sends something to an address has asked where it is.
-ASK = "import socket, sys; socket.socket({'.': 2, ':': 10}[sys.argv[2]], 2).sendto(b'', (sys.argv[1], 9))"
+ASK = (
+    "import socket, sys; family = {'.': 2, ':': 10}[sys.argv[2]]; "
+    "socket.socket(family, 2).sendto(b'', (sys.argv[1], 9))"
+)
 
 
 @pytest.fixture(name="network")

@@ -201,18 +201,3 @@ def test_check_names_units_that_do_not_follow_rightly(svc: Election) -> None:
         assert "run ftl-agent bind svc loose.service" in said
     finally:
         machine.run("systemctl", "disable", "--now", "loose.service")
-
-
-def test_an_exec_condition_lets_a_unit_run_on_the_leader_only(svc: Election) -> None:
-    leader = svc.wait_settled()
-    for member in svc.members:
-        member.machine.write(
-            "/etc/systemd/system/once.service",
-            "[Service]\nType=oneshot\nExecCondition=/usr/bin/ftl-agent is-leader -q svc\n"
-            "ExecStart=/bin/touch /run/once-was-here\n",
-        )
-        member.machine.run("systemctl", "daemon-reload")
-        member.machine.run("systemctl", "start", "once.service")
-        was_here = member.machine.path("/run/once-was-here").exists()
-        assert was_here == (member is leader)
-        assert member.machine.failed_units() == []
