@@ -14,6 +14,7 @@ by three lines. `Election.wait_settled` returns only when role files, hooks *and
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -98,17 +99,18 @@ class Election:
             self._watcher.wait()
 
     def lead(self, member: Member) -> None:
-        """Let that member lead, whoever leads now."""
-        for _ in range(3):  # one that has just come may not be the one who gets it
-            if self.wait_settled() is member:
-                return
-            self.wait_all_vote()
-            asked = partial(self._asks_for_it, member)  # refused while its leader has not heard it
-            wait_until(asked, 10, f"{member} is given the leadership", self.describe, poll=0.1)
-        assert self.wait_settled() is member, self.describe()
+        """Let that member lead, whoever leads now.
 
-    def _asks_for_it(self, member: Member) -> bool:
-        return bool(member.ask("switchover", to=member.name).get("done"))
+        It may have to be asked for again: refused while its leader has not heard it, and in vain
+        while the guardian of a host that is just back is not ready.
+        """
+        until = time.monotonic() + 3 * self.patience
+        while self.wait_settled() is not member:
+            assert time.monotonic() < until, f"{member} does not lead\n{self.describe()}"
+            self.wait_all_vote()
+            answer = member.ask("switchover", to=member.name)
+            print(f"{member}: switchover: {answer}")
+            time.sleep(0.1 if answer.get("done") else 0.5)
 
     # -- observations
 
