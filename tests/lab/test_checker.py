@@ -160,3 +160,45 @@ def test_lines_are_read_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [(r.at, r.host, r.phase) for r in events.read()] == [(at, "a", "crash")]
     with pytest.raises(AssertionError, match="torn or foreign line"):
         parse("123 b hook.lea\n")
+
+
+JOBS = """
+    10 a job start 1 100
+    15 a job tick  1 100
+    20 a job tick  1 100
+    60 a job start 2 101
+    64 a job end   2 101
+    70 b job start 3 100
+    75 b job tick  3 100
+"""
+
+
+def test_the_end_of_a_job_is_where_it_says_so_or_a_tick_after_its_last_line() -> None:
+    records, ms = log(JOBS), 10**6
+    assert checker.job_end(records, 18 * ms, "a", 500 * ms) == 25 * ms
+    assert checker.job_end(records, 62 * ms, "a", 500 * ms) == 64 * ms
+    assert checker.job_end(records, 72 * ms, "b", 100 * ms) is None
+    with pytest.raises(AssertionError, match="no job ran on a"):
+        checker.job_end(records, 40 * ms, "a", 500 * ms)
+
+
+def test_the_start_of_a_job_is_the_first_elsewhere() -> None:
+    records, ms = log(JOBS), 10**6
+    assert checker.job_start(records, 18 * ms, "a") == 70 * ms
+    assert checker.job_start(records, 18 * ms, "") == 60 * ms
+    assert checker.job_start(records, 71 * ms, "a") is None
+
+
+def test_hosts_at_work_are_those_whose_job_stamped_lately_and_did_not_end() -> None:
+    records, ms = log(JOBS), 10**6
+    assert checker.hosts_at_work(records, 50 * ms) == {"b"}
+    assert checker.hosts_at_work(records, 76 * ms) == set()
+    assert checker.hosts_at_work(records[:3], 12 * ms) == {"a"}
+
+
+def test_on_leader_may_run_again_in_one_term_on_one_host_only() -> None:
+    again = "10 a hook.leader start 5\n20 a hook.follower start 5\n30 {} hook.leader start {}"
+    checker.check_tokens(log(again.format("a", 5)))
+    for host, token in (("b", 5), ("a", 4)):
+        with pytest.raises(AssertionError, match="tokens went back"):
+            checker.check_tokens(log(again.format(host, token)))
