@@ -61,7 +61,7 @@ def test_a_hook_that_others_can_change_is_refused(
     old = svc.wait_settled()
     hook = "/etc/ftl/svc/on_leader.sh"
     machine = old.machine
-    machine.run("cp", "-a", "/etc/ftl", "/root/kept")
+    machine.run("cp", "-a", "/etc/ftl", "/var/lib/kept")
     try:
         svc.lead(svc.others(old)[0])
         machine.run("sh", "-c", harm.format(hook=hook))
@@ -77,7 +77,7 @@ def test_a_hook_that_others_can_change_is_refused(
         checked = machine.run("ftl-agent", "check", "svc", check=False)
         assert "refused under systemd" in " ".join(checked.split())
     finally:
-        machine.run("sh", "-c", "rm -rf /etc/ftl && mv /root/kept /etc/ftl")
+        machine.run("sh", "-c", "rm -rf /etc/ftl && mv /var/lib/kept /etc/ftl")
     old.restart()  # it sits out no longer
     svc.wait_settled()
     svc.check()
