@@ -31,6 +31,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -297,6 +298,7 @@ static int watch(int argc, char **argv)
     int hosts = argc - 3, fd = inotify_init1(IN_CLOEXEC), polls = strcmp(argv[1], "poll") == 0;
     if (hosts < 1 || hosts > HOSTS_MAX || fd < 0)
         return 99;
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a lab that is killed leaves no watcher behind */
     open_log(argv[2]);
     for (int i = 0; i < hosts; i++) {
         names[i] = strdup(argv[3 + i]);
