@@ -18,13 +18,14 @@ JOBS  ?= $(shell nproc)
 N     ?= 10
 ROWS  ?=
 PEERS ?=
+MISHAPS ?=
 MINUTES ?= 120
 
 # Tests wait more than they compute: more of them at once than there are processors.
 WORKERS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lab sim check bench bench-peers soak man deb golden-rewrite clean
+.PHONY: help venv demo test lab sim check bench bench-peers bench-systemd soak man deb golden-rewrite clean
 
 help:
 	@echo "make demo            three agents on loopback: an election, a crash, a freeze (no root)"
@@ -36,6 +37,7 @@ help:
 	@echo "                     CROWD=500 tells the story of a group of so many"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
+	@echo "make bench-systemd   the job of a leader on booted machines (root): N=5 MISHAPS="
 	@echo "make soak            ten agents for MINUTES=$(MINUTES), faults, what must stay flat (root)"
 	@echo "make man             the man pages, in dist/man"
 	@echo "make deb             the Debian package, dist/ftl-agent_VERSION_all.deb"
@@ -84,6 +86,10 @@ bench: $(DEVELOPMENT)
 bench-peers: N := $(if $(filter command% environment%,$(origin N)),$(N),3)
 bench-peers: $(DEVELOPMENT)
 	@$(BIN)/python -m bench.peers -n $(N) $(PEERS)
+
+bench-systemd: N := $(if $(filter command% environment%,$(origin N)),$(N),5)
+bench-systemd: $(DEVELOPMENT)
+	@$(BIN)/python -m bench.systemd -n $(N) $(MISHAPS)
 
 soak: $(DEVELOPMENT)
 	@$(BIN)/python -m bench.soak --minutes $(MINUTES) $(if $(KIND),--kind $(KIND)) \

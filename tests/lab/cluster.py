@@ -14,6 +14,7 @@ by three lines. `Election.wait_settled` returns only when role files, hooks *and
 from __future__ import annotations
 
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -98,20 +99,18 @@ class Election:
             self._watcher.wait()
 
     def lead(self, member: Member) -> None:
-        """Let that member lead, whoever leads now."""
-        if self.wait_settled() is not member:
-            self.wait_all_vote()
-            asked = partial(self._asks_for_it, member)  # refused while its leader has not heard it
-            wait_until(asked, 10, f"{member} is given the leadership", self.describe, poll=0.1)
-            what = f"{member} leads"
-            wait_until(lambda: member.role == "leader", self.patience, what, self.describe)
-            assert self.wait_settled() is member
+        """Let that member lead, whoever leads now.
 
-    def _asks_for_it(self, member: Member) -> bool:
-        answer = member.ask("switchover", to=member.name)
-        if not answer.get("done"):
+        It may have to be asked for again: refused while its leader has not heard it, and in vain
+        while the guardian of a host that is just back is not ready.
+        """
+        until = time.monotonic() + 3 * self.patience
+        while self.wait_settled() is not member:
+            assert time.monotonic() < until, f"{member} does not lead\n{self.describe()}"
+            self.wait_all_vote()
+            answer = member.ask("switchover", to=member.name)
             print(f"{member}: switchover: {answer}")
-        return bool(answer.get("done"))
+            time.sleep(0.1 if answer.get("done") else 0.5)
 
     # -- observations
 
@@ -131,16 +130,21 @@ class Election:
         return self.log.read(since)
 
     def wait_settled(
-        self, among: Sequence[Member] | None = None, within: float | None = None
+        self,
+        among: Sequence[Member] | None = None,
+        within: float | None = None,
+        jobs: bool = True,
     ) -> Member:
-        """Wait until one of these leads, the others follow, and hooks and jobs have caught up."""
+        """Wait until one of these leads, the others follow, and hooks (and jobs) have caught up."""
         members = among if among is not None else self.running
         names = " ".join(member.name for member in members)
         what = f"one of {names} leads {self.instance}, the others follow, hooks and jobs agree"
         seconds = within or self.patience
-        return wait_until(partial(self._agreed, members), seconds, what, self.describe, poll=POLL)
+        return wait_until(
+            partial(self._agreed, members, jobs), seconds, what, self.describe, poll=POLL
+        )
 
-    def _agreed(self, members: Sequence[Member]) -> Member | None:
+    def _agreed(self, members: Sequence[Member], jobs: bool) -> Member | None:
         roles = {member: member.role for member in members}
         leaders = [member for member, role in roles.items() if role == "leader"]
         if len(leaders) != 1 or list(roles.values()).count("follower") != len(members) - 1:
@@ -149,7 +153,7 @@ class Election:
         agree = all(hooks_agree(records, member.name, roles[member]) for member in members)
         names = {member.name for member in members}
         working = checker.hosts_at_work(records, at - checker.LATE) & names
-        return leaders[0] if agree and working == {leaders[0].name} else None
+        return leaders[0] if agree and (not jobs or working == {leaders[0].name}) else None
 
     def wait_job_end(self, member: Member, at: int) -> int:
         """When the job that ran on that member's machine at that instant has ended (ns)."""
@@ -193,7 +197,11 @@ class Election:
 
 
 class Cluster:
-    """``releases`` says how many machines h1, h2 … there are, and what each of them runs."""
+    """``releases`` says how many machines h1, h2 … there are, and what each of them runs.
+
+    installed  the package is there already; without it the machines have nothing of ours
+    furnish    configuration, hooks and job of every instance are there already
+    """
 
     def __init__(
         self,
@@ -202,10 +210,12 @@ class Cluster:
         releases: Sequence[str] = ("bookworm",) * 3,
         package: Path | None = None,
         installed: bool = True,
+        furnish: bool = True,
     ) -> None:
         self._plans = plans
         self._releases = releases
         self._installed = installed
+        self._furnish = furnish
         self._package = package
         self._stack = ExitStack()
         self.machines: list[Machine] = []
@@ -226,7 +236,8 @@ class Cluster:
             self.power_on(self.machines)
             for plan in self._plans:
                 self.elections.append(Election(plan, self.machines, self.shared))
-                self.elections[-1].furnish()
+                if self._furnish:
+                    self.elections[-1].furnish()
                 stack.callback(self.elections[-1].unwatch)
                 self.elections[-1].watch()
             self._stack = stack.pop_all()
@@ -272,9 +283,10 @@ class Cluster:
     def everywhere(self, *argv: str) -> None:
         """Run a command on all machines at once; RuntimeError where it fails."""
         processes = [machine.start(*argv) for machine in self.machines]
-        codes = [process.wait(timeout=60) for process in processes]
+        said = [process.communicate(timeout=60)[0] for process in processes]
+        codes = [process.returncode for process in processes]
         if any(codes):
-            raise RuntimeError(f"{' '.join(argv)}: exit {codes}\n{self.describe()}")
+            raise RuntimeError(f"{' '.join(argv)}: exit {codes}: {said}\n{self.describe()}")
 
     def power_on(self, machines: Iterable[Machine]) -> None:
         """Boot these at once."""

@@ -83,8 +83,8 @@ class Machine:
 
     # -- power
 
-    def power_on(self) -> None:
-        """Begin to boot; see `wait_booted`."""
+    def power_on(self, *, plugged: bool = True) -> None:
+        """Begin to boot, with the cable in its socket or without; see `wait_booted`."""
         if self.is_on:
             raise RuntimeError(f"{self}: is on already")
         netns = NETNS / self.network.netns(self.name)
@@ -95,7 +95,7 @@ class Machine:
                 [*place, "sh", "-euc", BOOT, "sh", *words],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        self.network.set_carrier(self.name, up=True)
+        self.network.set_carrier(self.name, up=plugged)
 
     def wait_booted(self) -> None:
         """Wait until systemd has started all that it starts."""
@@ -162,9 +162,12 @@ class Machine:
             raise RuntimeError(f"{self}: {' '.join(argv)}: exit {done.returncode}: {done.stdout}")
         return done.stdout
 
-    def start(self, *argv: str) -> subprocess.Popen[bytes]:
-        """The same, not waited for."""
-        return subprocess.Popen([*self._enter(), *argv], stdin=subprocess.DEVNULL)
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """The same, not waited for; what it prints is in a pipe."""
+        return subprocess.Popen(
+            [*self._enter(), *argv], stdin=subprocess.DEVNULL, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
 
     def code(self, *argv: str) -> int:
         """The exit code of a command on the machine."""

@@ -32,7 +32,7 @@ UNSIGNED = (
 RELEASES: dict[str, tuple[str, ...]] = {
     "bookworm": (),
     "trixie": (),
-    "noble": ("--components=main,universe", *UNSIGNED),
+    "noble": ("--include=apt", "--components=main,universe", *UNSIGNED),
 }
 """The releases that the package promises to run on, and how each is asked for."""
 

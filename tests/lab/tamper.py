@@ -23,15 +23,21 @@ _NUMBERS = struct.Struct("=4q")
 _CLOCK, _DISK, _READ, _STALLED = range(4)
 
 
+def build_tamper(directory: Path) -> tuple[Path, Path]:
+    """Make the library and the file that it obeys; both are in ``directory`` then."""
+    library, told = directory / "tamper.so", directory / "tamper"
+    flags = ("-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror")
+    subprocess.run(["gcc", *flags, "-o", library, SOURCE, "-ldl"], check=True)
+    told.write_bytes(bytes(_NUMBERS.size))
+    return library, told
+
+
 class Tamper:
     """What is wrong with one host; all is well at first."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        library, told = host.directory / "tamper.so", host.directory / "tamper"
-        flags = ("-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror")
-        subprocess.run(["gcc", *flags, "-o", library, SOURCE, "-ldl"], check=True)
-        told.write_bytes(bytes(_NUMBERS.size))
+        library, told = build_tamper(host.directory)
         with told.open("r+b") as file:
             self._told = mmap.mmap(file.fileno(), _NUMBERS.size)
         host.inside = [

@@ -1,0 +1,155 @@
+"""What an administrator meets on booted machines: several instances, faults, units that follow.
+
+An open group (svc) and a quorum group (db, the primary one) on the same machines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import checker
+from lab.cluster import Cluster, Election, Plan
+from lab.keeper import Keeper
+from lab.machines import Machine
+from lab.waiting import holds_for, wait_until
+
+pytestmark = pytest.mark.lab
+
+PLANS = (Plan("svc"), Plan("db", quorum=True, settings={"primary": True}))
+UNIT = """[Service]
+{more}ExecStart=/lab/stamp job {log} {host} /run/ftl/svc/state.json ok
+
+[Install]
+WantedBy=multi-user.target
+"""
+EXIT_CONFIGURATION = 78
+
+
+@pytest.fixture(scope="module", name="keeper")
+def fixture_keeper() -> Iterator[Keeper]:
+    with Keeper(lambda: Cluster(PLANS)) as keeper:
+        yield keeper
+
+
+@pytest.fixture(name="cluster")
+def fixture_cluster(keeper: Keeper, request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    with keeper.lend(request) as cluster:
+        cluster.rest()
+        yield cluster
+
+
+def listing(machine: Machine, directory: str) -> str:
+    """Every file there with its owner, mode and inode, but for what is written anew at any time."""
+    words = ("find", directory, "-not", "-name", "*.json", "-printf", "%p %u %m %i\\n")
+    return machine.run(*words)
+
+
+def test_one_instance_stops_and_the_other_does_not_notice(cluster: Cluster) -> None:
+    svc, db = cluster["svc"], cluster["db"]
+    old, other = svc.members[0], db.members[0]
+    assert old.machine.run("readlink", "-f", "/run/ftl/role") == "/run/ftl/db/role\n"
+    before = listing(old.machine, "/run/ftl/db"), listing(old.machine, "/var/lib/ftl/db")
+    at = old.stop()
+    svc.wait_settled(svc.others(old))
+    assert not old.machine.path("/run/ftl/svc").exists()
+    assert old.machine.run("cat", "/run/ftl/role") == "leader\n"
+    holds_for(lambda: other.role == "leader", 1, f"{other} leads")
+    assert (listing(old.machine, "/run/ftl/db"), listing(old.machine, "/var/lib/ftl/db")) == before
+    assert [change for change in checker.changes(db.records()) if change.at > at] == []
+    old.start()
+    svc.wait_settled()
+    assert old.machine.failed_units() == []
+    cluster.of_each(Election.check)
+
+
+@pytest.mark.parametrize("text", ["pirority: 7\n", None], ids=["mistyped", "missing"])
+def test_a_faulty_configuration_is_told_and_not_tried_again(
+    cluster: Cluster, text: str | None
+) -> None:
+    svc = cluster["svc"]
+    old = svc.members[0]
+    if text is None:
+        old.machine.path(old.config).unlink()
+    else:
+        old.machine.write(old.config, text)
+    cluster.note("misconfigured", old.name)
+    old.machine.run("systemctl", "restart", old.agent, check=False)
+    svc.wait_settled(svc.others(old))
+    assert old.machine.property(old.agent, "ExecMainStatus") == str(EXIT_CONFIGURATION)
+    status = old.machine.run("systemctl", "status", old.agent, check=False)
+    assert old.config in status
+    assert "Traceback" not in status
+    # Longer than RestartSec=: nobody tries again.
+    stays = lambda: old.machine.property(old.agent, "ActiveState") == "failed"  # noqa: E731
+    holds_for(stays, 2, f"{old.agent} stays failed")
+    assert old.machine.property(old.agent, "NRestarts") == "0"
+    old.configure({})
+    old.start()
+    svc.wait_settled()
+    assert old.machine.failed_units() == []
+    cluster.of_each(Election.check)
+
+
+def test_a_unit_is_bound_and_unbound_by_one_command(cluster: Cluster) -> None:
+    """One that has nothing to do with us, and was started at boot on every host."""
+    svc = cluster["svc"]
+    log = "/lab/bound.log"
+    for member in svc.members:
+        member.machine.write("/etc/systemd/system/web.service", UNIT.format(
+            more="", log=log, host=member.name))  # fmt: skip
+        member.machine.run("systemctl", "enable", "--now", "web.service")
+        member.machine.run("ftl-agent", "bind", "svc", "web.service")
+
+    def active() -> list[str]:
+        return [member.name for member in svc.members if member.is_active("web.service")]
+
+    wait_until(lambda: active() == ["h1"], 10, "it runs on the leader only", svc.describe)
+    svc.members[0].stop()
+    new = svc.wait_settled(svc.members[1:])
+    wait_until(lambda: active() == [new.name], 10, "it has followed", svc.describe)
+    svc.members[0].start()
+    svc.wait_settled()
+    for member in svc.members:
+        member.machine.run("ftl-agent", "unbind", "svc", "web.service")
+        assert member.machine.code("systemctl", "is-enabled", "-q", "web.service") == 0
+        member.machine.run("systemctl", "disable", "--now", "web.service")
+    cluster.of_each(Election.check)
+
+
+def test_a_timer_s_service_runs_on_the_leader_only(cluster: Cluster) -> None:
+    svc = cluster["svc"]
+    condition = "ExecCondition=/usr/bin/ftl-agent is-leader -q svc\n"
+    ran = []
+    for member in svc.members:
+        unit = UNIT.format(more=condition, log="/lab/timer.log", host=member.name)
+        member.machine.write("/etc/systemd/system/nightly.service", unit)
+        member.machine.run("systemctl", "daemon-reload")
+        member.machine.run("systemctl", "start", "nightly.service", check=False)
+        if member.is_active("nightly.service"):
+            ran.append(member.name)
+            member.machine.run("systemctl", "stop", "nightly.service")
+        assert member.machine.failed_units() == []
+    assert ran == ["h1"]
+
+
+def test_a_host_that_boots_before_its_switch_port_joins_by_itself(cluster: Cluster) -> None:
+    """Spanning tree, or a cable that is plugged in later: nobody has to start anything again."""
+    late = cluster.machines[0]
+    cluster.pull_the_plug(late)
+    leaders = {each: each.wait_settled(each.others(each.members[0])) for each in cluster.elections}
+    late.power_on(plugged=False)
+    late.wait_booted()
+    units = [each.members[0].agent for each in cluster.elections]
+    what = "its agents run"
+    wait_until(lambda: all(map(late.main_pid, units)), 15, what, cluster.describe)
+    holds_for(
+        lambda: all(each.members[0].role != "leader" for each in leaders), 3, "it does not lead"
+    )
+    at = cluster.note("carrier-up", late.name)
+    cluster.network.set_carrier(late.name, up=True)
+    for election, leader in leaders.items():
+        assert election.wait_settled() is leader
+        assert [change for change in checker.changes(election.records()) if change.at > at] == []
+        election.check()
