@@ -46,8 +46,7 @@ def test_a_clock_in_the_past_and_a_switch_port_that_takes_half_a_minute(cluster:
     cluster.pull_the_plug(late)
     struct.pack_into("=q", image := bytearray(told.read_bytes()), 0, -YEAR)
     told.write_bytes(image)
-    late.power_on()
-    cluster.network.set_carrier(late.name, up=False)
+    late.power_on(plugged=False)
     at = cluster.note("power-on", late.name)
     late.wait_booted()
     members = [election.members[2] for election in cluster.elections]

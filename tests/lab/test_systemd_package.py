@@ -75,6 +75,7 @@ def test_removed_and_installed_again_while_it_leads(svc: Election) -> None:
     assert moves(svc, back_at) == 0
     assert old.machine.failed_units() == []
 
+    svc.wait_all_vote()  # two that vote are left
     purge_at = svc.log.note(new.name, "fault", "purge")
     new.machine.run("dpkg", "--purge", "ftl-agent", within=120)
     svc.wait_settled(svc.others(new))

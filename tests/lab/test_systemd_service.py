@@ -13,16 +13,13 @@ from lab import checker
 from lab.cluster import Cluster, Election, Plan
 from lab.keeper import Keeper
 from lab.machines import Machine
-from lab.waiting import holds_for, wait_until
+from lab.waiting import holds_for
 
 pytestmark = pytest.mark.lab
 
 PLANS = (Plan("svc"), Plan("db", quorum=True, settings={"primary": True}))
 UNIT = """[Service]
 {more}ExecStart=/lab/stamp job {log} {host} /run/ftl/svc/state.json ok
-
-[Install]
-WantedBy=multi-user.target
 """
 EXIT_CONFIGURATION = 78
 
@@ -92,32 +89,6 @@ def test_a_faulty_configuration_is_told_and_not_tried_again(
     cluster.of_each(Election.check)
 
 
-def test_a_unit_is_bound_and_unbound_by_one_command(cluster: Cluster) -> None:
-    """One that has nothing to do with us, and was started at boot on every host."""
-    svc = cluster["svc"]
-    log = "/lab/bound.log"
-    for member in svc.members:
-        member.machine.write("/etc/systemd/system/web.service", UNIT.format(
-            more="", log=log, host=member.name))  # fmt: skip
-        member.machine.run("systemctl", "enable", "--now", "web.service")
-        member.machine.run("ftl-agent", "bind", "svc", "web.service")
-
-    def active() -> list[str]:
-        return [member.name for member in svc.members if member.is_active("web.service")]
-
-    wait_until(lambda: active() == ["h1"], 10, "it runs on the leader only", svc.describe)
-    svc.members[0].stop()
-    new = svc.wait_settled(svc.members[1:])
-    wait_until(lambda: active() == [new.name], 10, "it has followed", svc.describe)
-    svc.members[0].start()
-    svc.wait_settled()
-    for member in svc.members:
-        member.machine.run("ftl-agent", "unbind", "svc", "web.service")
-        assert member.machine.code("systemctl", "is-enabled", "-q", "web.service") == 0
-        member.machine.run("systemctl", "disable", "--now", "web.service")
-    cluster.of_each(Election.check)
-
-
 def test_a_timer_s_service_runs_on_the_leader_only(cluster: Cluster) -> None:
     svc = cluster["svc"]
     condition = "ExecCondition=/usr/bin/ftl-agent is-leader -q svc\n"
@@ -132,24 +103,3 @@ def test_a_timer_s_service_runs_on_the_leader_only(cluster: Cluster) -> None:
             member.machine.run("systemctl", "stop", "nightly.service")
         assert member.machine.failed_units() == []
     assert ran == ["h1"]
-
-
-def test_a_host_that_boots_before_its_switch_port_joins_by_itself(cluster: Cluster) -> None:
-    """Spanning tree, or a cable that is plugged in later: nobody has to start anything again."""
-    late = cluster.machines[0]
-    cluster.pull_the_plug(late)
-    leaders = {each: each.wait_settled(each.others(each.members[0])) for each in cluster.elections}
-    late.power_on(plugged=False)
-    late.wait_booted()
-    units = [each.members[0].agent for each in cluster.elections]
-    what = "its agents run"
-    wait_until(lambda: all(map(late.main_pid, units)), 15, what, cluster.describe)
-    holds_for(
-        lambda: all(each.members[0].role != "leader" for each in leaders), 3, "it does not lead"
-    )
-    at = cluster.note("carrier-up", late.name)
-    cluster.network.set_carrier(late.name, up=True)
-    for election, leader in leaders.items():
-        assert election.wait_settled() is leader
-        assert [change for change in checker.changes(election.records()) if change.at > at] == []
-        election.check()
