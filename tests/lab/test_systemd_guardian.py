@@ -83,6 +83,21 @@ def test_a_hook_that_others_can_change_is_refused(
     svc.check()
 
 
+def test_a_hook_is_not_protected_from_the_lack_of_memory_as_its_guardian_is(svc: Election) -> None:
+    (member,) = svc.others(svc.wait_settled())
+    told = "/run/told"
+    hook = member.machine.path("/etc/ftl/svc/on_leader.sh")
+    kept = hook.read_text()
+    script = f"#!/bin/sh\nsleep 0.2; cat /proc/self/oom_score_adj >{told}\n"
+    hook.write_text(f"{script}{kept.partition(chr(10))[2]}")
+    svc.lead(member)
+    wait_until(lambda: member.machine.path(told).exists(), 10, "the hook has looked", svc.describe)
+    assert member.machine.run("cat", told) == "0\n"
+    assert member.machine.property(member.guardian, "OOMScoreAdjust") == "-900"
+    hook.write_text(kept)
+    svc.check()
+
+
 def test_a_configuration_that_others_can_change_is_not_read(svc: Election) -> None:
     member = svc.others(svc.wait_settled())[0]
     member.machine.run("chmod", "o+w", member.config)

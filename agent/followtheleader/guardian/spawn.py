@@ -75,7 +75,20 @@ def spawn(
     finally:
         for fd in opened:
             os.close(fd)
+    _unprotect(pid)
     return pid, readers
+
+
+def _unprotect(pid: int) -> None:
+    """What keeps the guardian from being killed when memory runs out is not for its children."""
+    try:
+        with open("/proc/self/oom_score_adj", encoding="ascii") as own:
+            if int(own.read()) >= 0:
+                return
+        with open(f"/proc/{pid}/oom_score_adj", "w", encoding="ascii") as child:
+            child.write("0")
+    except OSError:
+        pass  # it has ended already, or has gone on with less rights
 
 
 def _memory_file(content: bytes) -> int:
