@@ -1,13 +1,17 @@
 """Write the man pages: ``python packaging/man/build.py DIRECTORY`` (`make man`).
 
 The words are in ``*.in`` beside this file. What is known from a table comes from that table, the
-parser's own: ``@KEYS@`` every key of the configuration, ``@COMMANDS@`` every command with its help,
-``@VERSION@``.
+parser's own: ``@KEYS@`` every key of the configuration, ``@COMMANDS@`` every command with its help;
+``@VERSION@`` and ``@DATE@`` are those of the newest entry of the package's changelog.
+
+Promise: the same tree gives the same pages; what they hold is ASCII.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -17,10 +21,20 @@ from followtheleader import __version__  # noqa: E402
 from followtheleader.cli import main as commands  # noqa: E402
 from followtheleader.config.schema import KEYS, SECTIONS, Key  # noqa: E402
 
+CHANGELOG = HERE.parent / "debian" / "changelog"
+SIGNED = re.compile(r"^ -- .*>  (.*)$", re.MULTILINE)
+OPTION = re.compile(r"  (-\S.*?)  +(.*)")
+USAGE = "usage: "
+
 
 def pages() -> dict[str, str]:
     """Return each page's text by its file's name."""
-    parts = {"@KEYS@": keys(), "@COMMANDS@": all_commands(), "@VERSION@": __version__}
+    parts = {
+        "@KEYS@": keys(),
+        "@COMMANDS@": all_commands(),
+        "@VERSION@": __version__,
+        "@DATE@": date(),
+    }
     found = {}
     for template in sorted(HERE.glob("*.in")):
         text = template.read_text()
@@ -30,6 +44,14 @@ def pages() -> dict[str, str]:
     return found
 
 
+def date() -> str:
+    """The day of the newest entry of the changelog."""
+    signed = SIGNED.search(CHANGELOG.read_text())
+    if signed is None:
+        raise SystemExit(f"{CHANGELOG}: its newest entry has no date")
+    return parsedate_to_datetime(signed[1]).date().isoformat()
+
+
 def keys() -> str:
     """Every key, a section's keys after its own words."""
     lines: list[str] = []
@@ -37,8 +59,7 @@ def keys() -> str:
     for key in KEYS:
         if key.section != section:
             section = key.section
-            if section:
-                lines += [".SS " + section, escaped(SECTIONS[section])]
+            lines += (f".SS {section}", escaped(SECTIONS[section])) if section else (".SS Others",)
         lines += _key(key)
     return "\n".join(lines)
 
@@ -56,18 +77,44 @@ def _key(key: Key) -> list[str]:
 
 
 def all_commands() -> str:
-    """Every command's own help, word by word."""
+    """Every command's own help, its paragraphs set for the reader's width."""
     lines = []
     for name in commands.COMMANDS:
         usage, _ = commands.load(name)
-        body = usage.removeprefix("usage: ").rstrip("\n").split("\n")
-        lines += [f".SS {escaped(name)}", ".nf", *map(escaped, body), ".fi"]
+        lines += [f".SS {escaped(name)}", *_help(usage)]
     return "\n".join(lines)
+
+
+def _help(usage: str) -> list[str]:
+    """A help text: how it is called, then words, options and examples, an empty line between."""
+    synopsis, *blocks = usage.rstrip("\n").split("\n\n")
+    calls = [line[len(USAGE) :] for line in synopsis.split("\n")]
+    lines = [".nf", *(f".B {escaped(call)}" for call in calls), ".fi"]
+    for block in blocks:
+        lines += _block(block.split("\n"))
+    return lines
+
+
+def _block(block: list[str]) -> list[str]:
+    if all(OPTION.fullmatch(line) for line in block):
+        return [line for option in block for line in _option(option)]
+    words = [escaped(line) for line in block if not line.startswith("  ")]
+    shown = [escaped(line[2:]) for line in block if line.startswith("  ")]
+    lines = [".PP", *words] if words else []
+    return [*lines, ".PP", ".RS", ".nf", *shown, ".fi", ".RE"] if shown else lines
+
+
+def _option(line: str) -> list[str]:
+    option = OPTION.fullmatch(line)
+    return [".TP", f".B {escaped(option[1])}", escaped(option[2])] if option else []
 
 
 def escaped(text: str) -> str:
     """Return text as roff takes it literally."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
+    text = text.replace("…", "...").replace("×", "\\(mu")
+    if not text.isascii():
+        raise SystemExit(f"no roff is known for a character of {text!r}")
     return f"\\&{text}" if text.startswith(".") else text
 
 

@@ -26,10 +26,7 @@ pytestmark = pytest.mark.lab
 SAMPLES = Path(__file__).parents[2] / "etc" / "ftl" / "svc"
 ADDRESSES = ("10.77.0.100/32", "fd77::100/128")
 # Whoever sends something to an address has asked where it is.
-ASK = (
-    "import socket, sys; family = {'.': 2, ':': 10}[sys.argv[2]]; "
-    "socket.socket(family, 2).sendto(b'', (sys.argv[1], 9))"
-)
+ASK = "from socket import *; socket({family}, SOCK_DGRAM).sendto(b'', ('{address}', 9))"
 
 
 @pytest.fixture(name="network")
@@ -93,7 +90,6 @@ class Floating:
         self.network = network
         self.address = address
         self.bare = address.partition("/")[0]
-        self.own = {"h1": network.address("h1"), "h2": network.address("h2")}
         settings = {"FLOATING_ADDRESS": address, "FLOATING_INTERFACE": "eth0"}
         name = "floating-address.sh.sample"
         self.first, self.second = (Sample(network, h, name, **settings) for h in ("h1", "h2"))
@@ -106,15 +102,19 @@ class Floating:
 
     def ask(self) -> None:
         """h3 learns where the address is."""
-        on(
-            self.network,
-            "h3",
-            sys.executable,
-            "-c",
-            ASK,
-            self.bare,
-            "." if "." in self.bare else ":",
-        )
+        family = "AF_INET" if "." in self.bare else "AF_INET6"
+        question = ASK.format(family=family, address=self.bare)
+        assert on(self.network, "h3", sys.executable, "-c", question) == ""
+
+    def wait_silent(self) -> None:
+        """Wait until h1 no longer repeats what it has announced."""
+
+        def is_silent() -> bool:
+            lines = [Path(f"/proc/{pid}/cmdline") for pid in self.network.pids("h1")]
+            words = [path.read_bytes() for path in lines if path.exists()]
+            return not any(b"\0-I\0-\0" in line for line in words)
+
+        wait_until(is_silent, 10, "h1 has announced its address")
 
     def is_known_at(self, host: str) -> bool:
         """Does h3, without asking, take the address for that host's?"""
@@ -176,10 +176,12 @@ def test_neighbours_are_told_when_the_cable_is_back(floating: Floating) -> None:
     floating.first.run("leader")
     floating.ask()
     wait_until(lambda: floating.is_known_at("h1"), 5, "h3 knows the address at h1")
+    floating.wait_silent()
     floating.network.set_carrier("h1", up=False)
     other = "02:00:0a:4d:00:aa"
     words = ("replace", floating.bare, "lladdr", other, "dev", "eth0", "nud", "stale")
     on(floating.network, "h3", "ip", "neighbour", *words)
+    floating.wait_silent()
     assert not floating.is_known_at("h1")
     floating.network.set_carrier("h1", up=True)
     wait_until(lambda: floating.is_known_at("h1"), 8, "h3 is told again")
