@@ -29,7 +29,7 @@ from lab.members import Member
 from lab.mishaps import BY_NAME, MISHAPS, Mishap
 from lab.net import missing_prerequisites
 from lab.rootfs import missing_for_machines
-from lab.waiting import holds_for
+from lab.waiting import holds_for, wait_until
 
 MS = 1_000_000
 QUORUM_STOP_MS = 2000  # the product's default
@@ -158,9 +158,13 @@ def _measure(mishap: Mishap, election: Election, old: Member, at: int, gap: Gaps
     election.wait_settled(election.others(old) if mishap.moves else None)
     if mishap.ends or election.quorum:
         gap.ends.append((election.wait_job_end(old, at) - at) / MS)
-    start = checker.job_start(election.records(), at, old.name if mishap.moves else "")
-    if start is None:
-        raise AssertionError(f"no job has started\n{election.describe()}")
+    elsewhere = old.name if mishap.moves else ""
+    start = wait_until(
+        lambda: checker.job_start(election.records(), at, elsewhere),
+        election.patience,
+        "the next job starts",
+        election.describe,
+    )
     gap.starts.append((start - at) / MS)
 
 
