@@ -5,6 +5,7 @@ An open group (svc) and a quorum group (db, the primary one) on the same machine
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,7 +14,7 @@ from lab import checker
 from lab.cluster import Cluster, Election, Plan
 from lab.keeper import Keeper
 from lab.machines import Machine
-from lab.waiting import holds_for
+from lab.waiting import holds_for, wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -56,6 +57,20 @@ def test_one_instance_stops_and_the_other_does_not_notice(cluster: Cluster) -> N
     assert (listing(old.machine, "/run/ftl/db"), listing(old.machine, "/var/lib/ftl/db")) == before
     assert [change for change in checker.changes(db.records()) if change.at > at] == []
     old.start()
+    svc.wait_settled()
+    assert old.machine.failed_units() == []
+    cluster.of_each(Election.check)
+
+
+def test_a_stray_sigterm_does_not_strand_a_node(cluster: Cluster) -> None:
+    svc = cluster["svc"]
+    old = svc.members[0]
+    before = old.pid(old.agent)
+    svc.log.note(old.name, "fault", "sigterm")
+    old.machine.signal(before, signal.SIGTERM)
+    svc.wait_settled(svc.others(old))
+    what = f"another agent works on {old.name}"
+    wait_until(lambda: old.machine.main_pid(old.agent) not in (0, before), 15, what, svc.describe)
     svc.wait_settled()
     assert old.machine.failed_units() == []
     cluster.of_each(Election.check)
