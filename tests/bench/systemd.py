@@ -133,6 +133,8 @@ def _report(mishap: Mishap, cluster: Cluster, n: int) -> bool:
 def _sample(mishap: Mishap, cluster: Cluster, gaps: Sequence[Gaps]) -> None:
     """Strike once, wait for what follows, mend."""
     leaders = [election.members[0] for election in cluster.elections]
+    for leader in leaders:
+        leader.wait_job()
     if mishap.whole:
         _let_a_random_time_pass(cluster.elections[0])
         at = mishap.strike(cluster, leaders[0])
