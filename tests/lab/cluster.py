@@ -109,7 +109,6 @@ class Election:
             assert time.monotonic() < until, f"{member} does not lead\n{self.describe()}"
             self.wait_all_vote()
             answer = member.ask("switchover", to=member.name)
-            print(f"{member}: switchover: {answer}")
             time.sleep(0.1 if answer.get("done") else 0.5)
 
     # -- observations
