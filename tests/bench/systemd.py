@@ -157,6 +157,8 @@ def _measure(mishap: Mishap, election: Election, old: Member, at: int, gap: Gaps
         if checker.job_end(election.records(), at, old.name, at + checker.LATE) is not None:
             raise AssertionError(f"the job of {old} ended\n{election.describe()}")
         return
+    if mishap.moves is None:
+        election.wait_job_end(old, at)  # else all would look settled before anything has happened
     election.wait_settled(election.others(old) if mishap.moves else None)
     if mishap.ends or election.quorum:
         gap.ends.append((election.wait_job_end(old, at) - at) / MS)
