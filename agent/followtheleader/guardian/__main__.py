@@ -53,13 +53,14 @@ def main(argv: list[str]) -> int:
 
 
 def _serve_at_the_door(post: Post) -> None:
-    door, manager = Door(post), Manager()
+    door, manager = Door(post), Manager(os.environ.pop("NOTIFY_SOCKET", ""))
     manager.ready()
     while isinstance(guest := door.enter(DOOR_PATIENCE_MS), str):
         _say(post, guest)
     # Nobody: a connection that has ended already.
     fd, peer = guest or (os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC), 0)
     Guardian(post, fd, peer, manager).run()
+    manager.close()
 
 
 def _wrong_usage() -> int:

@@ -1,12 +1,11 @@
 """The guardian's word to systemd: ready, alive, and how long its end may yet take (sd_notify(3)).
 
 Standard library only. Nothing is waited for: a word that finds no room is lost, and the next one
-comes soon. Without $NOTIFY_SOCKET, as for a child of the agent, there is nobody to tell.
+comes soon. A child of the agent has nobody to tell: the agent speaks for itself.
 """
 
 from __future__ import annotations
 
-import os
 import socket
 
 from followtheleader.guardian.clock import SECOND
@@ -16,12 +15,14 @@ EXTENSION = 60 * SECOND
 
 
 class Manager:
-    """``next_at``: when `beat` has something to say; None if nobody listens."""
+    """``address``: what $NOTIFY_SOCKET says; empty: there is nobody.
 
-    def __init__(self) -> None:
+    ``next_at``: when `beat` has something to say; None if nobody listens.
+    """
+
+    def __init__(self, address: str = "") -> None:
         self.next_at: int | None = None
         self._socket: socket.socket | None = None
-        address = os.environ.pop("NOTIFY_SOCKET", "")
         if not address:
             return
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -40,6 +41,12 @@ class Manager:
         self._send(
             "WATCHDOG=1" + (f"\nEXTEND_TIMEOUT_USEC={EXTENSION // 1000}" if stopping else "")
         )
+
+    def close(self) -> None:
+        """Say nothing any more."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = self.next_at = None
 
     def _send(self, text: str) -> None:
         if self._socket is None:
