@@ -147,3 +147,12 @@ def test_a_purge_knows_what_bind_writes() -> None:
     assert len(marks) == 2
     assert written[0].startswith(marks[0])
     assert marks[1] == written[1] == bind.WAS_ENABLED
+
+
+def test_the_sample_of_a_unit_that_follows_is_what_bind_writes() -> None:
+    def orders(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line[:1] not in ("", "#", "[")]
+
+    sample = (ROOT / "systemd" / "samples" / "follow-the-leader.conf").read_text()
+    assert orders(sample) == orders(drop_in("svc", was_enabled=False))
+    assert len(orders(sample)) == 3
