@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 import pytest
 
 from followtheleader.cli import bind
+from followtheleader.cli.bind import drop_in
 from followtheleader.cli.main import COMMANDS, load
 from followtheleader.config.example import SCHEMA_URL
 from followtheleader.config.schema import DEFAULT_PORT, KEYS
