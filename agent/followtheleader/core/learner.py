@@ -310,6 +310,9 @@ class Learner:
             leader = self._meeting.on_busy(peer, busy)
             if leader is not None:
                 self._follow(leader)
+        elif busy.address is not None:
+            # No lock by hearsay; but a leader that we have never met is met by its address.
+            self._c.membership.hear_of(busy.address, peer, self._c.out.now)
 
     def _deny_ghost(self, peer: Peer, busy: Busy) -> None:
         """Somebody is still locked on a life, or a tenure, of ours that is over."""

@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from followtheleader.core.acceptor import Lock
-from followtheleader.core.addresses import is_unicast, told_by
 from followtheleader.core.context import Context
 from followtheleader.core.messages import Ask, Busy, Challenge, Heartbeat
 from followtheleader.core.peers import CHALLENGE_EVERY, Peer
@@ -73,9 +72,8 @@ class Meeting:
         if c.acceptor.has_given_up(busy.leader, busy.term):
             return None
         if busy.address is not None:
-            address = told_by(busy.address, peer.address)
-            busy = replace(busy, address=address if is_unicast(address) else None)
-            c.membership.suggest(address, c.out.now)
+            address = c.membership.hear_of(busy.address, peer, c.out.now)
+            busy = replace(busy, address=address)
         if proposer.leading and proposer.lease is not None:
             sent = proposer.lease.sent_at(busy.echo)
             fresh = sent is not None and c.out.now - sent <= c.node.timing.patience

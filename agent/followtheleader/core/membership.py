@@ -374,8 +374,16 @@ class Membership:
                 return
             self._seeds[address] = Seed(now, configured=configured)
             self._wake_by(now)
-        elif configured:
-            seed.configured = True
+            return
+        # A fresh word: whoever was not there may be there now.
+        seed.tries = 0
+        seed.configured = seed.configured or configured
+
+    def hear_of(self, address: Address, teller: Peer, now: Instant) -> Address | None:
+        """Take up an address of another that ``teller`` has told; return it as it is from here."""
+        address = told_by(address, teller.address)
+        self.suggest(address, now)
+        return address if is_unicast(address) else None
 
     def drop(self, address: Address) -> None:
         """Nobody is tried there any more because the configuration says so."""
