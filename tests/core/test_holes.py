@@ -467,3 +467,24 @@ def test_18_the_job_that_the_lease_covers_is_not_the_receivers_to_judge() -> Non
     beat = table.until_said("a", "b", Heartbeat)
     table.deliver(beat)
     assert table.view("b").lock_until == table.now + 3500 * MS
+
+
+def test_19_a_voter_meets_a_leader_of_whom_it_only_hears() -> None:
+    """c has never reached the leader a, and tries its address no more. All others talk to c, so
+    nobody greets it, and nobody tells it of a but by BUSY: c follows soon after the cut is mended,
+    also in a quorum group, where another's word is no lock."""
+    habits = Habits(True, 0, 0, 0, 0, 0)
+    specs = [Spec("a", priority=200), Spec("b"), Spec("c")]
+    world = World(1, specs, voters=("a", "b", "c"), habits=habits, even_clocks=True)
+    world.network.cut(0, 2)
+    world.network.cut(2, 0)
+    for host in world.hosts[:2]:
+        host.start()
+    world.run_until(10 * 10**9)
+    world.hosts[2].start()
+    world.run_until(150 * 10**9)
+    assert [host.name for host in world.leaders()] == ["a"]
+    world.network.mend(0, 2)
+    world.network.mend(2, 0)
+    world.run_until(165 * 10**9)
+    assert world.disagreement() == ""

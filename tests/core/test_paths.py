@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from followtheleader.core.actions import Action, Send
-from followtheleader.core.membership import Membership
+from followtheleader.core.membership import SEED_TRIES, Membership
 from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
@@ -117,3 +117,20 @@ def test_who_does_not_answer_is_sent_for_by_every_path() -> None:
     box.send(words, peer)
     box.send_everywhere(words, peer)
     assert [a.address for a in box.actions if isinstance(a, Send)] == [SIX, SIX, FOUR]
+
+
+def test_a_fresh_word_of_an_address_begins_its_tries_anew() -> None:
+    """Nobody has answered there for so long that it is about to be given up: just then somebody is
+    seen there again."""
+    company = Company()
+    company.members.suggest(FOUR, 1)
+    now, tries = 1, 0
+    while tries < SEED_TRIES:
+        tries += company.sweep(now).count(FOUR)
+        now += NANOSECONDS
+    company.members.suggest(FOUR, now)
+    later = [company.sweep(now + second * NANOSECONDS) for second in range(15)]
+    assert [FOUR] in later
+    for second in range(15, 600):
+        company.sweep(now + second * NANOSECONDS)
+    assert company.sweep(now + 700 * NANOSECONDS) == []
