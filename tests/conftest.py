@@ -14,7 +14,7 @@ import hypothesis
 import pytest
 
 LIMIT = 60
-LAB_LIMIT = 120
+LAB_LIMIT = 240
 
 # A shared machine is sometimes slow: how long one example takes says nothing about the code.
 hypothesis.settings.register_profile("house", deadline=None, print_blob=True)
