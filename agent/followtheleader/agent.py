@@ -215,7 +215,7 @@ class Agent:
         facts = report.hook_facts(change, self._state())
         if change.role is Role.LEADER:
             if not written:
-                self._driver.post(StepDownRequested(MINUTE))
+                self._leave_unseen()
             self.on_lease(change.deadline)
             if not self._guardian.ready:
                 self._timers.after("absent", GUARDIAN_PATIENCE_SECONDS, self._on_guardian_absent)
@@ -328,7 +328,12 @@ class Agent:
     def _after_publishing(self, written: bool) -> None:
         """Nobody leads whose host cannot be told so."""
         if not written and self._is_leader():
-            self._driver.post(StepDownRequested(MINUTE))
+            self._leave_unseen()
+
+    def _leave_unseen(self) -> None:
+        text = "state files cannot be written: stepping down, not claiming for a minute"
+        self._journal.error("state-files", text, limit=MINUTE)
+        self._driver.post(StepDownRequested(MINUTE))
 
     # -- reload
 

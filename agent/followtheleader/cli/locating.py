@@ -46,7 +46,7 @@ def status_socket(instance: str | None, runtime_dir: str | None) -> str:
 
 def roots() -> list[str]:
     """The directories that hold a runtime directory for each instance."""
-    found = [places.system_runtime("x"), *places.user_runtimes("x")]
+    found = [places.system_runtime("x"), *places.own_runtimes("x")]
     return [os.path.dirname(place) for place in found]
 
 

@@ -6,6 +6,7 @@ Commands that only read need no more than `locate`; this module imports nothing 
 from __future__ import annotations
 
 import os
+import stat
 
 from followtheleader.errors import StateError
 
@@ -23,7 +24,7 @@ def locate(instance: str, runtime_dir: str | None = None) -> str:
     refuse_path_as_name(instance)
     if runtime_dir is not None:
         return os.path.abspath(runtime_dir)
-    candidates = [system_runtime(instance), *user_runtimes(instance)]
+    candidates = [system_runtime(instance), *own_runtimes(instance)]
     given = from_systemd("RUNTIME_DIRECTORY")
     if given is not None and os.path.basename(given) == instance:
         candidates.insert(0, given)
@@ -48,6 +49,27 @@ def user_runtimes(instance: str) -> list[str]:
     base = os.environ.get("XDG_RUNTIME_DIR", "")
     found = [f"{base}/ftl/{instance}"] if os.path.isabs(base) and os.path.isdir(base) else []
     return [*found, f"/tmp/ftl-{os.geteuid()}/{instance}"]
+
+
+def own_runtimes(instance: str) -> list[str]:
+    """Those of `user_runtimes` in which nobody but this user can have put a socket: the others must
+    not be believed."""
+    return [place for place in user_runtimes(instance) if _is_own(os.path.dirname(place))]
+
+
+def _is_own(place: str) -> bool:
+    """Is ``place`` a directory of this user's that no other can write to?
+
+    Of $XDG_RUNTIME_DIR/ftl the directory above counts: after su it may be another user's.
+    """
+    above = os.path.dirname(place)
+    try:
+        found = os.lstat(place if above == "/tmp" else above)
+    except OSError:
+        return False
+    others = stat.S_IWGRP | stat.S_IWOTH
+    ours = found.st_uid == os.geteuid() and stat.S_ISDIR(found.st_mode)
+    return ours and not found.st_mode & others
 
 
 def user_state(instance: str) -> str:
