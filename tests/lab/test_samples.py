@@ -110,9 +110,7 @@ class Floating:
         """Wait until h1 no longer repeats what it has announced."""
 
         def is_silent() -> bool:
-            lines = [Path(f"/proc/{pid}/cmdline") for pid in self.network.pids("h1")]
-            words = [path.read_bytes() for path in lines if path.exists()]
-            return not any(b"\0-I\0-\0" in line for line in words)
+            return not any(b"\0-I\0-\0" in _words_of(pid) for pid in self.network.pids("h1"))
 
         wait_until(is_silent, 10, "h1 has announced its address")
 
@@ -304,3 +302,10 @@ def test_a_unit_is_asked_for_once(network: Network, event: str, verb: str) -> No
     sample = Sample(network, "h1", "unit.sh.sample", PATH=path, UNIT="my.service")
     assert sample.code(event) == 5
     assert sample.output.read_text() == f"asked: {verb} my.service\n"
+
+
+def _words_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""

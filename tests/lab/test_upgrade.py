@@ -16,6 +16,7 @@ from lab.events import NS
 from lab.group import Group
 from lab.hosts import Host
 from lab.newer_build import code
+from lab.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 
@@ -49,7 +50,11 @@ def test_host_by_host_up_and_down(build: Callable[..., Group], quorum: bool) -> 
     group.wait_all_vote()
     for host in group.hosts:
         install(group, host, NEWER)
-    assert sum(counters(host).get("rejected-unknown-type", 0) for host in group.hosts) > 0
+
+    def unknown() -> int:
+        return sum(counters(host).get("rejected-unknown-type", 0) for host in group.hosts)
+
+    wait_until(unknown, 15, "a member hears what it does not know", group.describe)
     for host in group.hosts:
         install(group, host, None)
     # Each gain but the first was somebody's leaving on purpose.
