@@ -49,10 +49,12 @@ def test_a_daemon_does_not_outlive_the_role(stand: Stand, env: str) -> None:
 
 
 def test_a_running_on_leader_is_asked_first(stand: Stand) -> None:
-    stand.configure(leader="trap 'say asked; kill $!; exit 0' TERM; sleep 1000 & wait")
+    armed = stand.folder / "armed"
+    trap = "trap 'say asked; kill $!; exit 0' TERM"
+    stand.configure(leader=f"sleep 1000 & {trap}; touch {armed}; wait")
     agent = stand.start()
     agent.lead(1)
-    stand.wait_line("begin", "leader")
+    wait_until(armed.exists, "the hook can be asked")
     agent.follow(2)
     agent.wait("settled", change=2)
     assert [line.what for line in stand.lines()] == ["begin", "asked", "begin", "end"]
