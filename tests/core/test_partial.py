@@ -44,10 +44,14 @@ def test_who_follows_by_hearsay_believes_as_long_as_the_holder(
     assert asked <= 20, "and it does not ask more often than it must"
 
 
-def test_one_that_cannot_lead_asks_for_it_less_and_less() -> None:
+@pytest.mark.parametrize("pace", [Timing(250 * MS, 3, 0), FAST], ids=["default", "faster"])
+def test_one_that_cannot_lead_asks_for_it_less_and_less(pace: Timing) -> None:
     """Quorum. b, c and d hear a only, so that only a can lead; c is better, and gets the leadership
-    each time it asks. It waits twice as long after each time; in between a leads undisturbed."""
-    table = Table("a b c d", quorum=True, priorities={"c": 200, "b": 0, "d": 0})
+    each time it asks. It waits twice as long after each time; in between a leads undisturbed,
+    whatever c's pace is."""
+    table = Table(
+        "a b c d", quorum=True, priorities={"c": 200, "b": 0, "d": 0}, timings={"c": pace}
+    )
     table.open_road("a-b", "a-c", "a-d")
     table.cut_road("b-c", "b-d", "c-d")
     for name in "abcd":

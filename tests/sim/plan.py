@@ -56,12 +56,13 @@ class Plan:
         a quarantine, then a lock, each on a clock 10 % slow; doubt in oneself and ten contended
         elections, each R plus skew with its back-off; patience at the start; and as many nodes as
         preempt one after the other, each after its delay and the job and on_follower of the one
-        before; who preempted in vain while others were deaf waits up to 64 A longer.
+        before; who preempted in vain while others were deaf waits up to 64 times its back-off
+        longer.
         """
         beat = max(spec.timing.heartbeat for spec in self.specs)
         delays = [s.preempt_delay for s in self.specs if s.preempt_delay is not None]
         if self.deaf and delays:
-            delays.append(64 * max(spec.timing.patience for spec in self.specs))
+            delays.append(64 * max(spec.timing.preempt_back_off for spec in self.specs))
         waits = 4 + 2 * (4 + 3) + 10 + 10 + 2 + len(delays) * (4 + 3 + 1)
         patience = max(spec.start_patience for spec in self.specs)
         return (

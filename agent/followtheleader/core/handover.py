@@ -88,13 +88,13 @@ class Handovers:
             self._in_vain = 0 if held else self._in_vain + 1
 
     def _longest(self) -> Span:
-        return self._c.node.timing.patience << MOST_BACK_OFF
+        return self._c.node.timing.preempt_back_off << MOST_BACK_OFF
 
     def _delay(self) -> Span | None:
         delay = self._c.node.preempt_delay
         if delay is None or not self._in_vain:
             return delay
-        return delay + (self._c.node.timing.patience << min(self._in_vain, MOST_BACK_OFF))
+        return delay + (self._c.node.timing.preempt_back_off << min(self._in_vain, MOST_BACK_OFF))
 
     def begin_delay(self) -> None:
         """Count the delay from now on."""

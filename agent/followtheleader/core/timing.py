@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from followtheleader.core.types import MS, Span
+from followtheleader.core.types import MS, NANOSECONDS, Span
 
 
 def lock_span(lease: Span, stop_timeout: Span) -> Span:
@@ -71,3 +71,11 @@ class Timing:
     def skew(self) -> Span:
         """SK: the upper bound of the random delay before a claim."""
         return self.heartbeat * 4 // 25
+
+    @property
+    def preempt_back_off(self) -> Span:
+        """What is doubled, up to 64 times it, for who preempts in vain: A, but a second at least.
+
+        It unsettles nodes of other times too, and those should have peace for a minute.
+        """
+        return max(self.patience, NANOSECONDS)
