@@ -25,7 +25,7 @@ from followtheleader import chronicle, report
 from followtheleader.answers import Answers
 from followtheleader.config import load
 from followtheleader.config.durations import MINUTE
-from followtheleader.config.reload import Changes
+from followtheleader.config.reload import Changes, at_rest
 from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
@@ -128,10 +128,11 @@ class Agent:
         self._guardian.on_lost = self._on_guardian_lost
         self._guardian.on_reloaded = self._on_reloaded
         self._answers = Answers(
-            self._driver, self._diary, self._guardian, settings.interfaces, self._on_reload_signal
+            self._driver, self._diary, self._guardian, settings.interfaces, self._reload
         )
         self._manager = ServiceManager(self._driver, self._timers)
         self._stopping = False
+        self._reloading: asyncio.Task[report.Facts] | None = None
 
     # -- life
 
@@ -337,9 +338,15 @@ class Agent:
 
     # -- reload
 
-    def _on_reload_signal(self) -> report.Facts:
+    def _on_reload_signal(self) -> None:
+        if self._reloading is None:
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload(self) -> report.Facts:
         """Read the configuration again; the role stays. Return what the control socket answers."""
         self._manager.reloading()
+        await at_rest(self._settings.path)
+        self._reloading = None  # from here on another signal may mean what we do not see any more
         try:
             new = load(self._settings.path, self._settings.instance)
         except ConfigError as error:

@@ -4,10 +4,11 @@ root and the group ftl."""
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from followtheleader import report
+from followtheleader.config.faults import show
 from followtheleader.core.events import HandoverRequested, PauseRequested, StepDownRequested
 from followtheleader.core.pause import MAX_PAUSE
 from followtheleader.core.types import MS, Role
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 PAUSE_MS = 3_600_000
 MAX_PAUSE_MS = MAX_PAUSE // MS
+WORDS = {
+    "step-down": {"command"},
+    "switchover": {"command", "to"},
+    "pause": {"command", "for_ms"},
+    "resume": {"command"},
+    "reload": {"command"},
+}
+"""What a request at the control socket may say."""
 STARTING: report.Facts = {
     "done": False,
     "error": "this agent has just started and does not know yet what the others know; try again",
@@ -35,7 +44,7 @@ class Answers:
         diary: report.Diary,
         guardian: Supervision,
         interfaces: tuple[str, ...],
-        reload: Callable[[], report.Facts],
+        reload: Callable[[], Awaitable[report.Facts]],
     ) -> None:
         self._driver = driver
         self._diary = diary
@@ -55,6 +64,10 @@ class Answers:
     async def control(self, request: report.Facts) -> report.Facts:
         """To those who may change things."""
         command = request.get("command")
+        odd = sorted(request.keys() - WORDS.get(str(command), request.keys()))
+        if odd:
+            # Not passed over: a mistyped word would give an hour of pause instead of a minute.
+            return {"done": False, "error": f"{command} has no {show(odd[0])}"}
         if command == "step-down":
             return self._step_down()
         if command == "switchover":
@@ -64,8 +77,8 @@ class Answers:
         if command == "resume":
             return self._resume()
         if command == "reload":
-            return self._reload()
-        known = "step-down, switchover, pause, resume, reload"
+            return await self._reload()
+        known = ", ".join(WORDS)
         return {"error": f"unknown command {command!r}: {known}"}
 
     def _step_down(self) -> report.Facts:

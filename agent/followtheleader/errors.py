@@ -32,7 +32,15 @@ class ConfigError(FtlError):
 
 
 class StateError(FtlError):
-    """A directory or file that the agent must write cannot be written."""
+    """A directory or file that the agent must write cannot be written.
+
+    ``passing``: it may work again without anybody's change to the set-up (a full disk, no free
+    descriptor), so that a supervisor does well to try again.
+    """
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
 
 
 class InstanceRunning(FtlError):

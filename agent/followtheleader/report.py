@@ -112,6 +112,7 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
         "lease_left_ms": left,
         "leaving": view.leaving,
         "pause_left_ms": _pause_left(view, now),
+        "sits_out_ms": max(view.sits_out_until - now, 0) // MS,
         "problems": [*_pause_problem(view, now), *diary.problems.values()],
         "started": _iso(diary.started_ms),
     }

@@ -18,6 +18,7 @@ from followtheleader.guardian.job import Ending, Remains
 from followtheleader.guardian.lease import Lease
 from followtheleader.guardian.link import REFUSED, Link, UnitLink
 from followtheleader.guardian.orphans import Orphans
+from followtheleader.guardian.voice import OF_ITS_OWN
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.journal import Journal
 from followtheleader.pulse import Pulse
@@ -271,7 +272,10 @@ class Supervision:
         hook, event = str(message.get("hook", "")), str(message.get("event", ""))
         if kind == "output":
             line = str(message.get("line", ""))
-            self._journal.info("hook-output", line, hook=hook, event=event)
+            if hook == event == OF_ITS_OWN:
+                self._journal.warning("guardian", line)
+            else:
+                self._journal.info("hook-output", line, hook=hook, event=event)
         elif kind == "started":
             self._journal.debug("hook-started", f"{event}: {hook}", hook=hook, event=event)
         else:

@@ -85,6 +85,14 @@ def test_an_operator_moves_the_leadership_in_a_pause(stand: Stand) -> None:
     assert stand.wait_one_leader() is follower
 
 
+def test_a_mistyped_word_is_not_passed_over(stand: Stand) -> None:
+    """It would have become a pause of an hour."""
+    node = stand.node().start()
+    node.wait_role("leader")
+    assert ask(node, "pause", fro_ms=1000) == {"done": False, "error": "pause has no 'fro_ms'"}
+    assert not is_paused(node)
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 86_400_001, "1h", 1.5, True, None])
 def test_a_length_that_makes_no_sense_is_refused(stand: Stand, wrong: object) -> None:
     node = stand.node().start()

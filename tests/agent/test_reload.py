@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.stand import Node, Stand
+from followtheleader.config import reload as reload_module
+from followtheleader.config.reload import LOOK_SECONDS, at_rest
 
 NOTHING: dict[str, Any] = {"done": True, "applied": [], "hooks": [], "restart": []}
 
@@ -118,6 +122,29 @@ def test_the_role_link_moves(stand: Stand) -> None:
     assert not first.is_symlink()
     assert node.stop() == 0
     assert not second.is_symlink()
+
+
+def test_a_file_that_is_being_written_is_not_read_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An editor that empties it first: nothing in it would be valid, and mean the defaults."""
+    path = tmp_path / "svc.yaml"
+
+    async def main() -> str:
+        path.write_text("")
+        asyncio.get_running_loop().call_later(LOOK_SECONDS / 2, path.write_text, "priority: 7\n")
+        async with asyncio.timeout(30):
+            await at_rest(str(path))
+        return path.read_text()
+
+    assert asyncio.run(main()) == "priority: 7\n"
+    path.unlink()
+    asyncio.run(asyncio.wait_for(at_rest(str(path)), 30))  # that it is missing is said by others
+
+    monkeypatch.setattr(reload_module, "LOOK_SECONDS", 0.001)
+    looks = iter(range(10**6))
+    monkeypatch.setattr(reload_module, "_stamp", lambda _: (0, 0, next(looks)))
+    asyncio.run(asyncio.wait_for(at_rest(str(path)), 30))  # written to all the time
 
 
 def test_a_signal_says_in_the_log_what_waits_for_a_restart(stand: Stand) -> None:

@@ -62,6 +62,12 @@ def test_only_the_very_word_is_a_yes(answer: str, place: str) -> None:
     assert "is not a role" in result.err
 
 
+def test_json_names_the_instance_that_was_not_named(place: str) -> None:
+    with StandIn(place, "leader", status={"instance": "svc", "role": "leader"}):
+        result = ftl_agent("is-leader", "--json", "--runtime-dir", place)
+    assert json.loads(result.out) == {"instance": "svc", "role": "leader", "leader": True}
+
+
 def test_it_waits_until_it_leads(place: str) -> None:
     with StandIn(place, "follower") as agent:
         command = start("is-leader", "--wait", "30s", "--runtime-dir", place)

@@ -1,10 +1,13 @@
-"""``run``: what keeps an agent from starting is told in words, with exit code 78."""
+"""``run``: what keeps an agent from starting is told in words, and 78 (or 1: it may pass)."""
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,45 @@ def test_each_fault_of_the_configuration_is_a_line(tmp_path: Path) -> None:
     result = ftl_agent("run", "-c", str(path))
     assert (result.code, result.out) == (78, "")
     assert [line.split(": ")[1] for line in result.err.splitlines()] == ["prioritty", "port"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, 1), (errno.EIO, 1), (errno.EROFS, 78)])
+def test_a_supervisor_tries_again_where_that_may_help(number: int, code: int, place: str) -> None:
+    """A disk that is full today is not full for ever; the agent must not stay down."""
+    words = configured(place, free_port())
+    script = (
+        "import os, sys\n"
+        "from followtheleader.cli.main import main\n"
+        "def refuse(*_):\n"
+        f"    raise OSError({number}, os.strerror({number}))\n"
+        "os.rename = refuse\n"
+        f"sys.exit(main({words!r}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == code
+    assert os.strerror(number) in done.stderr
+
+
+def test_signals_are_heeded_before_the_agent_is_there() -> None:
+    """Told while it is still being imported and read."""
+    script = (
+        "import os, signal\n"
+        "from followtheleader.cli import run\n"
+        "def loading(*_):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    print('still there', flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print('deaf', flush=True)\n"
+        "    return 5\n"
+        "run._run = loading\n"
+        "raise SystemExit(run.main(['svc']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "still there\n", "")
 
 
 def test_a_directory_that_cannot_be_made(place: str) -> None:

@@ -120,6 +120,22 @@ def test_an_agent_that_refuses_is_no_answer(place: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "odd"), [("leader", True), ("members", [1]), ("since_ms", "x"), ("quorum", {"n": 1})]
+)
+def test_an_answer_of_another_shape_is_no_answer(key: str, odd: object, place: str) -> None:
+    """Another build's, or another program's."""
+    with StandIn(place, status={**status_of_leader(), key: odd}):
+        result = ftl_agent("status", "--runtime-dir", place)
+    assert (result.code, result.out) == (3, "")
+    assert "the answer is not of this version of ftl-agent" in result.err
+
+
+def test_one_that_sits_out_says_so() -> None:
+    assert "Sits out: does not claim for 42 s more" in screen(sits_out_ms=42_000)
+    assert "Sits out" not in screen(sits_out_ms=0)
+
+
+@pytest.mark.parametrize(
     ("env", "coloured"), [({"TERM": "xterm"}, True), ({"TERM": "xterm", "NO_COLOR": "1"}, False)]
 )
 def test_colour_only_on_a_terminal_that_wants_it(

@@ -50,6 +50,8 @@ def test_nothing_to_say() -> None:
         ("heartbeat_interval: 10ms", "heartbeat_interval: 10ms, a host that is busy for 32ms"),
         ("voters: [host-a, b, c]\nstop_timeout: 0s", "stop_timeout: 0s, the job is killed"),
         ("voters: [host-a, b, c]\nstop_timeout: 2m", "nobody leads for 151s"),
+        ("preempt_delay: 5s", "preempt_delay: waits for nothing without preempt: true"),
+        ("role_file: /etc", "role_file: /etc is a directory"),
         ("interfaces: [nosuch0]", "interfaces: nosuch0 does not exist on this host"),
         ('discovery: static\npeers: ["[fe80::1%nosuch0]"]', "nosuch0 does not exist"),
         ("host: fe80::1%nosuch0", "host: fe80::1%nosuch0: nosuch0 does not exist on this host"),

@@ -86,6 +86,21 @@ def test_the_highest_term_says_who_led_last() -> None:
     table.until_leads("c")
 
 
+def test_one_that_hears_many_outdated_words_at_once_answers_one() -> None:
+    """A thawed node reads all that came meanwhile; what it knows better it says once."""
+    table = paused(quorum=False)
+    word = known_by(table, "b")
+    table.run_for(1000)
+    before = len(table.said("c", Pause))
+    outdated = replace(word, notice=replace(word.notice, number=word.notice.number - 1))
+    for _ in range(20):
+        table.say("b", "c", outdated)
+    assert len(table.said("c", Pause)) == before + 1
+    table.run_for(100)
+    table.say("b", "c", outdated)
+    assert len(table.said("c", Pause)) == before + 2
+
+
 def test_a_claim_ends_when_somebody_else_is_known_to_have_led_later() -> None:
     table = paused(quorum=True)
     word = known_by(table, "b")

@@ -199,6 +199,28 @@ def test_more_clients_than_allowed_wait_for_their_turn(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_who_only_holds_a_place_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three times as many as there are places, and none of them ever asks."""
+    monkeypatch.setattr(sockets, "REQUEST_SECONDS", 60.0)
+
+    async def main() -> None:
+        path = str(tmp_path / "s")
+        async with serving(Path(path)), asyncio.timeout(10):
+            idle = []
+            for _ in range(3 * sockets.MOST_CLIENTS):
+                holder = socket.socket(socket.AF_UNIX)
+                holder.setblocking(False)
+                holder.connect(path)
+                idle.append(holder)
+            assert await exchange(Path(path), b"role\n") == b"follower\n"
+            for holder in idle:
+                holder.close()
+
+    asyncio.run(main())
+
+
 def test_closing_cuts_clients_off(tmp_path: Path) -> None:
     async def main() -> None:
         async with asyncio.timeout(5):

@@ -52,7 +52,7 @@ def main(argv: list[str]) -> int:
             print(f"ftl-agent is-leader: {nobody}", file=sys.stderr)
         return cli.NO_ANSWER
     if "json" in said:
-        _print_json(instance, role, None)
+        _print_json(instance or _asked_name(runtime_dir), role, None)
     elif "quiet" not in said:
         print(role)
     return cli.YES if role == "leader" else cli.NO
@@ -79,6 +79,16 @@ def _ask(path: str) -> str:
     if role not in ROLES:
         raise NoAnswer(f"{path}: {role[:200]!a} is not a role; ask again, or see ftl-agent status")
     return role
+
+
+def _asked_name(runtime_dir: str | None) -> str | None:
+    """The instance that answers where none was named; None if it stopped in between."""
+    try:
+        path = locating.status_socket(None, runtime_dir)
+        name = client.ask(path, {"command": "status"}, cli.ANSWER_WITHIN).get("instance")
+    except (NoAnswer, options.WrongUsage):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _now() -> float:

@@ -50,8 +50,14 @@ def main(argv: list[str]) -> int:
         return cli.NO_ANSWER
     if "json" in said:
         _print_json(answer)
-    else:
-        print(render(answer, terminal.paint_for(sys.stdout), time.time()))
+        return cli.YES
+    try:
+        screen = render(answer, terminal.paint_for(sys.stdout), time.time())
+    except (AttributeError, LookupError, TypeError, ValueError) as odd:
+        raise NoAnswer(
+            f"the answer is not of this version of ftl-agent ({odd}); see --json"
+        ) from odd
+    print(screen)
     return cli.YES
 
 
@@ -75,6 +81,7 @@ def render(answer: Facts, paint: Paint, wall_now: float) -> str:
         ("Leader", _leader(answer)),
         ("Lease", _lease(answer)),
         ("Quorum", _quorum(answer)),
+        ("Sits out", _sitting_out(answer)),
         ("Reason", terminal.clean(answer.get("reason", ""))),
         ("Last hook", _last_hook(answer, wall_now)),
         ("Agent", _agent(answer)),
@@ -137,6 +144,11 @@ def _quorum(answer: Facts) -> str:
     voters, support, needed = quorum["voters"], quorum.get("support"), quorum.get("needed")
     text = f"{support} of {len(voters)} voters connected, {needed} needed"
     return f"{text}; in quarantine after its start" if quorum.get("quarantined") else text
+
+
+def _sitting_out(answer: Facts) -> str:
+    left = answer.get("sits_out_ms")
+    return f"does not claim for {terminal.span(left)} more; the log says why" if left else ""
 
 
 def _last_hook(answer: Facts, wall_now: float) -> str:

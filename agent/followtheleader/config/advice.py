@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.config.faults import near_miss, printable, show
+from followtheleader.config.loader import default_of
 from followtheleader.config.settings import Command, Settings
 from followtheleader.hook_files import (
     default_folder,
@@ -213,7 +214,9 @@ def _about_this_node(settings: Settings) -> list[str]:
 
 def _about_preemption(settings: Settings) -> list[str]:
     if not settings.preempt:
-        return []
+        if settings.preempt_delay == default_of("preempt_delay"):
+            return []
+        return ["preempt_delay: waits for nothing without preempt: true"]
     if settings.witness or settings.priority == 0:
         why = "a witness" if settings.witness else "a node of priority 0"
         return [f"preempt: {why} never leads, leave it out here"]
@@ -254,6 +257,10 @@ def _about_network(settings: Settings) -> list[str]:
         zone = host.partition("%")[2]
         if zone and not zone.isdigit():
             found += [f"{key}: {host}: {text}" for text in missing_interfaces((zone,))]
+    link = settings.role_file
+    if link and os.path.isdir(link) and not os.path.islink(link):
+        text = "is a directory, and nothing will lead to the role; name the link in it"
+        found.append(f"role_file: {link} {text}")
     if settings.host.startswith("127.") or settings.host == "::1":
         found.append(f"host: {settings.host}, only agents on this same host are heard")
     if "static" in settings.discovery and settings.port is None and _other_instances(settings):

@@ -6,11 +6,16 @@ promise by them; service, node, voters, witness and addresses are what peers kno
 
 from __future__ import annotations
 
+import asyncio
+import os
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from followtheleader.config.schema import KEYS
 from followtheleader.config.settings import EVENTS, Settings
+
+LOOK_SECONDS = 0.1
+MOST_LOOKS = 20
 
 _FIELDS = {field.name for field in fields(Settings)}
 
@@ -49,6 +54,29 @@ class Changes:
     def facts(self) -> dict[str, list[str]]:
         """The lists by name."""
         return {"applied": self.applied, "hooks": self.hooks, "restart": self.restart}
+
+
+async def at_rest(path: str) -> None:
+    """Wait until nobody has written to ``path`` for a tenth of a second; two seconds at most.
+
+    An editor that empties a file before it fills it would otherwise be read in between, and an
+    empty file is a valid configuration.
+    """
+    before = _stamp(path)
+    for _ in range(MOST_LOOKS):
+        await asyncio.sleep(LOOK_SECONDS)
+        now = _stamp(path)
+        if now == before:
+            return
+        before = now
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _flat(settings: Settings) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dataclasses import replace
 from followtheleader.core.acceptor import Lock
 from followtheleader.core.context import Context
 from followtheleader.core.messages import Ask, Busy, Challenge, Heartbeat
-from followtheleader.core.peers import CHALLENGE_EVERY, Peer
+from followtheleader.core.peers import ANSWER_EVERY, Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.types import MS, Instant, LeaderInfo, Owner, Rank, Role, Span, Term
 
@@ -59,7 +59,7 @@ class Meeting:
         now = c.out.now
         if c.nonces.is_fresh(beat.echo, now):
             return True
-        if now - peer.challenged_at >= CHALLENGE_EVERY:
+        if now - peer.challenged_at >= ANSWER_EVERY:
             peer.challenged_at = now
             c.out.send(Challenge(c.nonces.issue(now), self._proposer.heartbeat()), peer)
         return False

@@ -21,7 +21,7 @@ from followtheleader.core.nonces import Nonces
 from followtheleader.core.pause import Pauses
 from followtheleader.core.peers import (
     ADDRESSES_EACH,
-    CHALLENGE_EVERY,
+    ANSWER_EVERY,
     FIRST_PAUSE,
     KEEPALIVE,
     Peer,
@@ -142,7 +142,7 @@ class Membership:
     def _ask(self, source: Address, sender: Owner, now: Instant, out: list[Action]) -> None:
         """An incarnation that is not verified speaks: ask it, at most once per 50 ms."""
         last = self._asked.get(source)
-        if last is not None and now - last < CHALLENGE_EVERY:
+        if last is not None and now - last < ANSWER_EVERY:
             return
         if len(self._asked) >= MAX_SEEDS:
             self._asked.clear()

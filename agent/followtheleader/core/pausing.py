@@ -14,7 +14,7 @@ from followtheleader.core.actions import PauseChanged
 from followtheleader.core.context import Context
 from followtheleader.core.messages import Notice, Pause, Release
 from followtheleader.core.pause import MAX_PAUSE, Heard
-from followtheleader.core.peers import Peer
+from followtheleader.core.peers import ANSWER_EVERY, Peer
 from followtheleader.core.proposer import Proposer
 from followtheleader.core.types import Instant, Owner, Span
 
@@ -82,8 +82,10 @@ class Pausing:
 
     def answer(self, peer: Peer) -> None:
         """Tell a member what it does not know, or does not act by."""
-        said = self._c.pauses.said(self._c.out.now)
-        if said is not None:
+        now = self._c.out.now
+        said = self._c.pauses.said(now)
+        if said is not None and now - peer.corrected_at >= ANSWER_EVERY:
+            peer.corrected_at = now
             self._c.out.send(said, peer)
 
     # -- time, and what follows from it

@@ -12,7 +12,9 @@ from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner,
 KEEPALIVE: Span = 20 * NANOSECONDS
 """Silence after which a member gets HELLO."""
 FIRST_PAUSE: Span = 100 * MS
-CHALLENGE_EVERY: Span = 50 * MS
+ANSWER_EVERY: Span = 50 * MS
+"""CHALLENGE, and a newer word of a pause, answer one peer at most so often: two would answer each
+other for ever, and a thawed node hears all that it has missed at once."""
 ADDRESSES_EACH = 4
 
 
@@ -38,7 +40,9 @@ class Peer:
     """False after its RELEASE, or after its lock ran out: nobody waits for its promise."""
     hello_at: Instant = 0
     pause: Span = 0
-    challenged_at: Instant = -CHALLENGE_EVERY
+    challenged_at: Instant = -ANSWER_EVERY
+    corrected_at: Instant = -ANSWER_EVERY
+    """When it was told of a pause, or of its end, for it said what is outdated."""
     earlier: list[int] = field(default_factory=list)
     """Its incarnations before this one, the last first."""
     doubled_at: Instant = 0

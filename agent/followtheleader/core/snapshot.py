@@ -40,6 +40,7 @@ def take_snapshot(context: Context, proposer: Proposer, now: Instant) -> View:
         connected=_connected_voters(context, proposer, now),
         members=tuple(_member(peer, context) for peer in c.membership.peers.values()),
         listening=now < c.agenda.listening_until,
+        sits_out_until=c.agenda.sit_out_until,
         paused_until=c.pauses.until if c.pauses.is_on(now) else None,
     )
 

@@ -38,6 +38,7 @@ class View:
     ``connected``: voters, this one included, that are known to be there now (quorum groups).
     ``paused_until``: the roles stay until then; None: the group is not paused.
     ``listening``: this node has just begun, and does not know yet what the others know.
+    ``sits_out_until``: it does not claim before; in the past if nothing keeps it from that.
     """
 
     owner: Owner
@@ -59,3 +60,4 @@ class View:
     members: tuple[MemberView, ...]
     paused_until: Instant | None
     listening: bool
+    sits_out_until: Instant

@@ -18,6 +18,8 @@ _LOG_LINES = 64
 _LOG_LINE = 4000
 _COMPLAINTS_REST = 60 * clock.SECOND
 _COMPLAINTS_KEPT = 32
+OF_ITS_OWN = "guardian"
+"""Hook and event of a line that the guardian says itself."""
 
 
 class Voice:
@@ -42,7 +44,7 @@ class Voice:
     def log(self, text: str) -> None:
         """A text for the operator, line by line."""
         for line in text.splitlines()[:_LOG_LINES]:
-            self._line(0, "guardian", "guardian", line[:_LOG_LINE])
+            self._line(0, OF_ITS_OWN, OF_ITS_OWN, line[:_LOG_LINE])
 
     def complain(self, text: str) -> None:
         """A fault that may come again and again: said again only after a minute without it."""
@@ -60,7 +62,7 @@ class Voice:
 
     def _line(self, change: int, event: str, hook: str, line: str) -> None:
         if not self._is_heard():
-            self._to_stderr(line if hook == "guardian" else f"{hook} ({event}): {line}")
+            self._to_stderr(line if hook == OF_ITS_OWN else f"{hook} ({event}): {line}")
         elif self._channel.has_room():
             self._channel.send(
                 messages.encode("output", change=change, event=event, hook=hook, line=line)

@@ -94,7 +94,7 @@ def _make(path: str, mode: int, option: str) -> str:
         raise StateError(f"{path}: is not a directory; remove it or use {option}") from None
     except OSError as error:
         reason = f"cannot be created by uid {os.geteuid()}: {error.strerror}"
-        raise StateError(f"{path}: {reason}; {cure}") from None
+        raise StateError(f"{path}: {reason}; {cure}", passing=files.may_pass(error)) from None
     if not writable:
         raise StateError(f"{path}: cannot be written by uid {os.geteuid()}; {cure}")
     return path

@@ -21,7 +21,11 @@ _CURES = {
     errno.EISDIR: "a directory is in the way; remove it",
     errno.ELOOP: "a symbolic link is in the way; remove it",
     errno.EIO: "the disk is failing; replace it",
+    errno.EMFILE: "raise `LimitNOFILE=` of the unit, or the limit of this user (ulimit -n)",
+    errno.ENFILE: "raise the sysctl fs.file-max, or find who holds so many files open",
+    errno.ENOMEM: "free some memory",
 }
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def replace(path: str, data: bytes, mode: int = 0o644, durable: bool = False) -> None:
@@ -64,7 +68,13 @@ def sync_directory(path: str) -> None:
 def unwritable(path: str, error: OSError) -> StateError:
     """The message for a path that could not be written: place, reason, who we are, cure."""
     cure = _CURES.get(error.errno or 0, "make it writable for this user")
-    return StateError(f"{path}: cannot be written by uid {os.geteuid()}: {error.strerror}; {cure}")
+    text = f"{path}: cannot be written by uid {os.geteuid()}: {error.strerror}; {cure}"
+    return StateError(text, passing=may_pass(error))
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether it may work again by itself, or once others have made room."""
+    return error.errno in _PASSING
 
 
 def _write(path: str, data: bytes, mode: int, durable: bool) -> None:

@@ -59,7 +59,8 @@ class Floors:
         except OSError as error:
             cure = "make it readable for this user"
             reason = f"cannot be read by uid {os.geteuid()}: {error.strerror}"
-            raise StateError(f"{path}: {reason}; {cure}") from None
+            passing = files.may_pass(error)
+            raise StateError(f"{path}: {reason}; {cure}", passing=passing) from None
         value = _parse(raw)
         return cls(path, value, None if value is not None else _put_aside(path))
 

@@ -1,9 +1,10 @@
 """The agent's two local sockets: one request line in, one reply line out, then the end.
 
-Promise: whoever connects can neither stop nor slow the agent. Requests are at most 64 KiB, at
-most 64 clients are served at once, one that does not ask within 1 s or read for 5 s is cut off, the
-handler of a client that has left is cancelled 5 s later. Who may connect is decided by the file's
-mode alone.
+Promise: whoever connects can neither stop nor slow the agent, nor keep others from their answer by
+holding places. Requests are at most 64 KiB, at most 64 clients are served at once; one that does
+not ask within 1 s (0.1 s if another waits for its place) is cut off, and so is one that does not
+read for 5 s; the handler of a client that has left is cancelled 5 s later. Who may connect is
+decided by the file's mode alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ LONGEST_REQUEST = 64 * 1024
 IDLE_SECONDS = 5.0
 REQUEST_SECONDS = 1.0
 """A client that connects asks at once: who only holds a place must not keep others out for long."""
+CROWDED_SECONDS = 0.1
 _ACCEPT_PAUSE_SECONDS = 0.1
 _BACKLOG = 256
 
@@ -40,6 +42,8 @@ class LocalServer:
         self._handler = handler
         self._clients: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(MOST_CLIENTS)
+        self._silent: dict[asyncio.Task[None], float] = {}
+        """Clients that have not asked yet, the oldest first."""
         self._begin()
 
     def is_there(self) -> bool:
@@ -64,6 +68,10 @@ class LocalServer:
 
     async def close(self) -> None:
         """Stop serving, cut off every client, remove the socket's file if it is still ours."""
+        self._acceptor.cancel()
+        await asyncio.sleep(
+            0
+        )  # One accepted just now begins: not begun, it would leave its socket.
         tasks = [self._acceptor, *self._clients]
         for task in tasks:
             task.cancel()
@@ -75,24 +83,39 @@ class LocalServer:
     async def _keep_accepting(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            # No slot, no accept: further clients wait in the kernel's queue for their turn.
-            await self._slots.acquire()
             try:
                 connection, _ = await loop.sock_accept(listener)
-            except asyncio.CancelledError:
-                self._slots.release()
-                raise
             except OSError:
                 # The client has left already, or there are no file descriptors left.
-                self._slots.release()
                 await asyncio.sleep(_ACCEPT_PAUSE_SECONDS)
                 continue
+            try:
+                await self._make_room()
+            except asyncio.CancelledError:
+                connection.close()
+                raise
             client = loop.create_task(self._client(connection))
             self._clients.add(client)
+            self._silent[client] = loop.time() + CROWDED_SECONDS
             client.add_done_callback(self._client_ended)
+
+    async def _make_room(self) -> None:
+        """Wait for a place; who holds one and has not asked for too long gives it up."""
+        while self._slots.locked() and self._silent:
+            oldest, until = next(iter(self._silent.items()))
+            try:
+                async with asyncio.timeout_at(until):
+                    await self._slots.acquire()
+                return
+            except TimeoutError:
+                if self._silent.pop(oldest, None) is not None:
+                    oldest.cancel()
+                    await asyncio.sleep(0)
+        await self._slots.acquire()
 
     def _client_ended(self, client: asyncio.Task[None]) -> None:
         self._clients.discard(client)
+        self._silent.pop(client, None)
         self._slots.release()
 
     async def _client(self, connection: socket.socket) -> None:
@@ -109,6 +132,7 @@ class LocalServer:
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 line = await _read_request(reader)
+            self._has_asked()
             reply = await self._answer(line, reader)
             if reply is not None:
                 writer.write(reply)
@@ -121,6 +145,11 @@ class LocalServer:
                 raise
         finally:
             writer.close()
+
+    def _has_asked(self) -> None:
+        me = asyncio.current_task()
+        if me is not None:
+            self._silent.pop(me, None)
 
     async def _answer(self, line: bytes | None, reader: asyncio.StreamReader) -> bytes | None:
         """The reply to a request line (None: too long); None if the client has left."""
