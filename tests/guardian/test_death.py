@@ -331,12 +331,14 @@ def test_the_next_guardian_is_no_more_polite_than_the_lease(stand: Stand) -> Non
     """Both died, and the others have waited long enough."""
     asked = stand.folder / "asked"
     # Its output has no reader then: a shell that says "Terminated" would die of that.
-    job = f"exec > /dev/null 2>&1; trap 'touch {asked}' TERM; while :; do sleep 0.01; done"
+    job = (
+        f"exec > /dev/null 2>&1; trap 'touch {asked}' TERM; say armed; while :; do sleep 0.01; done"
+    )
     stand.configure(leader=job)
     agent = stand.start()
     agent.do(do="renew", span=400 * MS, every=50 * MS, stop_timeout=300 * MS, quorum=True)
     agent.event("leader", 1, role="leader", term=1)
-    stand.wait_line("begin", "leader")
+    stand.wait_line("armed", "leader")
     pid = agent.wait("started", change=1)["pid"]
     agent.signal_guardian(signal.SIGKILL)
     agent.wait_guardian_gone()

@@ -88,10 +88,10 @@ def test_a_job_that_ignores_sigterm_is_killed_after_two_seconds(stand: Stand) ->
 
 
 def test_a_shorter_stop_timeout_is_kept(stand: Stand) -> None:
-    stand.configure(leader="trap '' TERM; sleep 1000 & sleep 1000")
+    stand.configure(leader="trap '' TERM; say deaf; sleep 1000 & sleep 1000")
     agent = stand.start()
     agent.lead(1, stop_timeout=300 * MS)
-    stand.wait_line("begin", "leader")
+    stand.wait_line("deaf", "leader")
     at = now()
     agent.follow(2)
     settled = agent.wait("settled", change=2)
@@ -224,14 +224,15 @@ def test_a_quorum_without_stop_timeout_is_not_polite(stand: Stand, how: str) -> 
 
 def test_a_job_gets_the_whole_stop_timeout(stand: Stand) -> None:
     stand.configure(
-        leader="trap 'sleep 2.3; say stopped; exit 0' TERM; while :; do sleep 0.01; done"
+        leader="trap 'sleep 2.3; say stopped; exit 0' TERM; say armed; while :; do sleep 0.01; done"
     )
     agent = stand.start()
-    agent.lead(1, span=500 * MS, stop_timeout=10 * SECOND, quorum=True)
-    stand.wait_line("begin", "leader")
+    agent.lead(1, span=SECOND, stop_timeout=10 * SECOND, quorum=True)
+    stand.wait_line("armed", "leader")
     asked_at = agent.wait("expired")["at"]
     assert agent.wait("settled", event="follower")["at"] - asked_at > 2 * SECOND
-    assert [line.what for line in stand.lines() if line.event == "leader"] == ["begin", "stopped"]
+    said = [line.what for line in stand.lines() if line.event == "leader"]
+    assert said == ["begin", "armed", "stopped"]
 
 
 def test_a_reload_at_the_moment_of_a_loss(stand: Stand) -> None:

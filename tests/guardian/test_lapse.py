@@ -125,13 +125,13 @@ def test_a_second_command_does_not_start_after_the_lease(stand: Stand) -> None:
 def test_a_host_that_slept_past_its_lease_kills_at_once(stand: Stand) -> None:
     """The guardian is held too, as all processes of a suspended host are."""
     polite = stand.folder / "polite"
-    stand.configure(leader=f"trap 'touch {polite}' TERM; while :; do sleep 0.01; done")
+    stand.configure(leader=f"trap 'touch {polite}' TERM; say armed; while :; do sleep 0.01; done")
     agent = stand.start()
-    agent.lead(1, span=300 * MS, stop_timeout=200 * MS)
+    agent.lead(1, span=500 * MS, stop_timeout=200 * MS)
     pid = agent.wait("started", change=1)["pid"]
-    stand.wait_line("begin", "leader")
+    stand.wait_line("armed", "leader")
     agent.signal_guardian(signal.SIGSTOP)
-    asleep_until = now() + 700 * MS
+    asleep_until = now() + 900 * MS
     wait_until(lambda: now() > asleep_until, "the lease and stop_timeout are over")
     agent.signal_guardian(signal.SIGCONT)
     agent.wait("settled", change=1, event="follower")
