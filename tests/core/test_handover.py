@@ -110,6 +110,21 @@ def test_who_follows_nobody_asks_nobody() -> None:
     assert table.said("b", Handover) == []
 
 
+@EITHER_KIND
+def test_who_leads_again_says_no_more_farewell(quorum: bool) -> None:
+    """a hands over to b and gets it back at once: the repetitions of its word would come while its
+    next job runs."""
+    table = three(quorum=quorum)
+    table.switch_over("a", "b")
+    table.until_leads("b")
+    table.switch_over("b", "a")
+    table.until_leads("a")
+    said = len(table.said("a", Release))
+    table.run_for(50)
+    assert len(table.said("a", Release)) == said
+    assert table.leaders() == ["a"]
+
+
 # -- preemption
 
 

@@ -114,7 +114,7 @@ class Agent(Driver):
 
     def expired(self) -> None:
         """The guardian has ended the job of a lease that it did not see renewed in time."""
-        if self._can_run() and self.election.view(self.host.local()).valid_leader:
+        if self._can_run() and self.election.leads_until(self.host.local()) is not None:
             self.hand_in(StepDownRequested(0))
 
     def pause(self) -> None:

@@ -203,18 +203,18 @@ class Invariants:
     def _check_single(self, host: Host, watched: Watched) -> None:
         """I1: whoever believes that it leads is alone, frozen ones included."""
         agent, world = host.agent, self._world
-        view = agent.election.view(host.local()) if agent is not None else None
-        if view is None or not view.valid_leader or view.deadline is None:
+        lease_end = agent.election.leads_until(host.local()) if agent is not None else None
+        if agent is None or lease_end is None:
             watched.leads_until = None
             return
-        watched.leads_until = host.clock.true(view.deadline)
+        watched.leads_until = host.clock.true(lease_end)
         if not host.quorum:
             return
         for other in world.hosts:
             until = self._of(other).leads_until
             if other is not host and until is not None and until > world.now:
                 self.fail(host, f"I1: leads although {other.name} leads until {until / 1e9:.6f} s")
-        self._check_covered(host, view.owner, watched.leads_until)
+        self._check_covered(host, agent.election.node.owner, watched.leads_until)
 
     def _check_covered(self, host: Host, owner: Owner, leads_until: int) -> None:
         """I1's cause: M voters are locked until the lease and the job have ended, in true time."""
@@ -245,7 +245,7 @@ class Invariants:
     def _grant_said(self, host: Host, ack: Ack, receiver: NodeId) -> None:
         """A lock is granted by the ACK that leaves: who dies before it has granted nothing."""
         watched = self._of(host)
-        for (owner, term, seq), (span, since) in watched.asked.items():
+        for (owner, term, seq), (span, since) in reversed(watched.asked.items()):
             if owner.id == receiver and (term, seq) == (ack.term, ack.seq):
                 until = since + self._true_span(host, span)
                 self._grant(host, watched, Granted(owner, term, seq, span, since, until))

@@ -121,12 +121,18 @@ def _run_crowd(kinds: tuple[str, ...], members: int, seed: int) -> int:
     return 0
 
 
+def _keep() -> None:
+    """What exists now stays: the collector need not walk through it again and again."""
+    if hasattr(gc, "freeze"):  # not so PyPy's
+        gc.freeze()
+
+
 def _run_many(kinds: tuple[str, ...], base: int, seeds: int, jobs: int) -> int:
     began = time.monotonic()
     for kind in kinds:
         totals = Totals()
         work = [(kind, seed) for seed in range(base, base + seeds)]
-        with multiprocessing.Pool(max(jobs, 1), initializer=gc.freeze) as pool:
+        with multiprocessing.Pool(max(jobs, 1), initializer=_keep) as pool:
             for outcome in pool.imap(_run_job, work, chunksize=4):
                 if isinstance(outcome, str):
                     pool.terminate()

@@ -125,6 +125,13 @@ class Election:
         """Return who alone may claim now (0: nobody); None: the group is not paused."""
         return self._c.pauses.holder if self._c.pauses.is_on(now) else None
 
+    def leads_until(self, now: Instant) -> Instant | None:
+        """Return the end of the lease under which this node leads; None if it does not."""
+        proposer = self._proposer
+        if proposer.leading and now < proposer.held.deadline:
+            return proposer.held.deadline
+        return None
+
     def view(self, now: Instant) -> View:
         """Return a snapshot for people, files and the simulator."""
         return take_snapshot(self._c, self._proposer, now)

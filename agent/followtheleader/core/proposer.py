@@ -153,6 +153,8 @@ class Proposer:
             c.out.note("terms-exhausted", "a member has used the terms up; remove its floor.json")
             return
         c.disk.used_term = term
+        # PREPARE says as much as they; and no RELEASE of ours is under way when a job may run.
+        self._farewells.clear()
         patience = timing.claim_patience if c.node.quorum else timing.claim_wait
         self.lease = None
         self.claim = Claim(term, now, now + patience, now + patience // 2, self.electorate)
