@@ -11,12 +11,18 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from followtheleader import __version__
-from followtheleader.core.addresses import ANYWHERE, show
+from followtheleader.core.addresses import ANYWHERE, is_loopback, show
 from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged
 from followtheleader.core.types import Address, Role
 from followtheleader.core.view import MemberView
-from followtheleader.errors import AddressError
-from followtheleader.net.interfaces import Interface, has_carrier, usable
+from followtheleader.net.interfaces import (
+    Interface,
+    existing,
+    has_carrier,
+    holding,
+    missing,
+    usable,
+)
 from followtheleader.net.mdns import Announcement, Discovery
 from followtheleader.net.resolver import Resolver
 from followtheleader.net.udp import DEFAULT_PORT, Endpoint
@@ -178,7 +184,7 @@ class Lookout:
     # -- interfaces
 
     def accept_interfaces(self) -> None:
-        """Take datagrams from the election's interfaces only. Raises `AddressError`."""
+        """Take datagrams from the election's interfaces only."""
         self._accept(usable(self._profile.interfaces))
 
     def _accept(self, chosen: list[Interface]) -> None:
@@ -186,23 +192,35 @@ class Lookout:
 
     def _look(self) -> bool:
         """Take up what the interfaces are now; return whether they are others than before."""
-        chosen = usable(self._profile.interfaces)
+        bound = self._endpoint.host not in ANYWHERE
+        chosen = holding(self._endpoint.host) if bound else usable(self._profile.interfaces)
         self._accept(chosen)
         names = sorted({interface.name for interface in chosen})
         before, self._seen = self._seen, (chosen, [name for name in names if has_carrier(name)])
+        self._miss()
         if self._seen == before:
             return False
         self._judge_carrier(*self._seen, moved=before is not None and before[0] != chosen)
         return True
 
+    def _miss(self) -> None:
+        """An interface that is named may come later, or come back: say so, and wait for it."""
+        absent = missing(self._profile.interfaces)
+        if absent:
+            text = f"interfaces: {', '.join(absent)}: no such network interface here now"
+            cure = f"plug it in, or name another: this host has {', '.join(existing())}"
+            self._observer.on_trouble("interfaces", f"{text}; {cure}")
+        else:
+            self._observer.on_relief("interfaces")
+
     def _judge_carrier(self, chosen: list[Interface], carriers: list[str], *, moved: bool) -> None:
         """Without a carrier on any election interface a node does not lead."""
-        if self._endpoint.host not in ANYWHERE:
-            return  # bound to one address, perhaps of loopback: the operator knows best
+        if is_loopback(self._endpoint.host):
+            return  # only agents of this host are meant
         if carriers:
             self._observer.on_relief("carrier")
         else:
-            where = ", ".join(sorted({i.name for i in chosen})) or "no usable interface"
+            where = ", ".join(sorted({i.name for i in chosen})) or self._nowhere()
             self._observer.on_trouble(
                 "carrier",
                 f"no carrier ({where}): this node cannot lead; plug it in, "
@@ -210,14 +228,18 @@ class Lookout:
             )
         self._post(LinkChanged(bool(carriers), moved))
 
+    def _nowhere(self) -> str:
+        if self._endpoint.host not in ANYWHERE:
+            return f"no interface has {self._endpoint.host}"
+        return "no usable interface"
+
     def _on_interfaces_changed(self) -> None:
         try:
             changed = self._look()
-        except (AddressError, OSError) as error:
+        except OSError as error:
             self._seen, changed = None, True
             self._observer.on_trouble("interfaces", str(error))
         else:
-            self._observer.on_relief("interfaces")
             if changed:
                 self._observer.on_interfaces()
         # Routers prolong IPv6 addresses every few minutes, or seconds, on all hosts at once: if

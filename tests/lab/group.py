@@ -153,7 +153,7 @@ class Group(Weather):
     # -- acts
 
     def configure(
-        self, host: Host, hook: str | Mapping[str, str] | None = None, **settings: Any
+        self, host: Host, /, hook: str | Mapping[str, str] | None = None, **settings: Any
     ) -> None:
         """Write a host's YAML; ``settings`` override the group's, ``hooks`` adds to `hooks:`."""
         hooks = settings.pop("hooks", {})

@@ -244,6 +244,13 @@ class Network:
         """The host's administrator takes its interface down, or up again."""
         self._on_host(host, f"link set eth0 {'up' if up else 'down'}\n" + up * MULTICAST)
 
+    def rename(self, host: str, name: str, new: str) -> None:
+        """For the host it is as if ``name`` were unplugged and ``new`` plugged in."""
+        down_and_up = f"link set {name} down\nlink set {name} name {new}\nlink set {new} up\n"
+        self._on_host(host, down_and_up)
+        if new == "eth0":
+            self._on_host(host, MULTICAST)
+
     def plug(self, host: str, lan: int) -> None:
         """Give a running host one more interface, ``ethLAN``, on another LAN (1, 2 …)."""
         self._make_lan(lan)

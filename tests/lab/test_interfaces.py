@@ -12,7 +12,7 @@ import pytest
 
 from lab.group import Group
 from lab.hosts import Host
-from lab.stories import Pair, changes_since, hold_without_change, wait_all_alive
+from lab.stories import LAUNCH, Pair, changes_since, hold_without_change, lead, wait_all_alive
 from lab.waiting import wait_until
 
 pytestmark = pytest.mark.lab
@@ -84,6 +84,59 @@ def test_the_interface_goes_down_and_up_again(pair: Pair) -> None:
     for group, old in zip(pair.groups, pair.on(1), strict=True):
         wait_until(functools.partial(has_no_problem, old), 15, "all is well", group.describe)
     pair.check()
+
+
+def test_a_named_interface_is_there_later_or_gone(build: Callable[..., Group]) -> None:
+    """eth1 is named and does not exist yet; then eth0, which is all that there is, is unplugged."""
+    group = build(3, settings={"interfaces": ["eth0", "eth1"]})
+    group.start()
+    group.wait_one_leader(within=LAUNCH + group.timing.patience)
+    lead(group, group.hosts[0])
+    for host in group.hosts:
+        assert "interfaces: eth1: no such network interface" in host.problems()
+    old, *rest = group.hosts
+    pid = old.status()["pid"]
+
+    group.log.note("h1", "fault", "unplugged")
+    group.network.rename("h1", "eth0", "eth7")
+    group.wait_no_leader([old])
+    new = group.wait_one_leader(rest)
+    assert "no carrier (no usable interface)" in old.problems()
+    assert "interfaces: eth0, eth1: no such" in old.problems()
+
+    group.log.note("h1", "fault", "plugged")
+    group.network.rename("h1", "eth7", "eth0")
+    assert group.wait_one_leader() is new
+    group.network.plug("h1", 1)
+    wait_until(functools.partial(has_no_problem, old), 15, "all is well", group.describe)
+    assert old.status()["pid"] == pid, "the same agent all the time"
+    group.check()
+
+
+def test_bound_to_one_address_that_nobody_reaches(build: Callable[..., Group]) -> None:
+    """Without a carrier below its address a node does not lead, nor if the address is gone."""
+    group = build(3)
+    for host in group.hosts:
+        group.configure(host, host=group.network.address(host.name))
+    group.start()
+    group.wait_one_leader(within=LAUNCH + group.timing.patience)
+    lead(group, group.hosts[0])
+    first, *rest = group.hosts
+    group.log.note("h1", "fault", "carrier")
+    group.network.set_carrier("h1", up=False)
+    group.wait_no_leader([first])
+    assert "no carrier (eth0)" in first.problems()
+    second = group.wait_one_leader(rest)
+    group.network.set_carrier("h1", up=True)
+    assert group.wait_one_leader() is second
+
+    group.log.note(second.name, "fault", "moved")
+    group.network.move(second.name)
+    group.wait_no_leader([second])
+    address = group.network.address(second.name)
+    assert f"no carrier (no interface has {address})" in second.problems()
+    group.wait_one_leader([host for host in group.hosts if host is not second])
+    group.check()
 
 
 def test_another_interface_is_added_and_the_first_one_lost(pair: Pair) -> None:

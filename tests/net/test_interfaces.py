@@ -6,8 +6,14 @@ import socket
 
 import pytest
 
-from followtheleader.errors import AddressError
-from followtheleader.net.interfaces import _LEFT_OUT, Interface, has_carrier, usable
+from followtheleader.net.interfaces import (
+    _LEFT_OUT,
+    Interface,
+    has_carrier,
+    holding,
+    missing,
+    usable,
+)
 
 
 def test_loopback_only_when_named() -> None:
@@ -19,11 +25,17 @@ def test_loopback_only_when_named() -> None:
     assert "lo" not in {interface.name for interface in usable()}
 
 
-def test_unknown_name_is_told_with_what_there_is() -> None:
-    with pytest.raises(
-        AddressError, match=r"interfaces: nope0: no such .*; this host has .*\blo\b"
-    ):
-        usable(("lo", "nope0"))
+def test_one_that_is_not_there_has_no_address() -> None:
+    """It may come, or come back."""
+    assert usable(("lo", "nope0")) == usable(("lo",))
+    assert usable(("nope0",)) == []
+    assert missing(("lo", "nope0")) == ["nope0"]
+    assert missing(()) == []
+
+
+def test_an_address_is_held_by_interfaces_of_any_name() -> None:
+    assert [interface.name for interface in holding("127.0.0.1")] == ["lo"]
+    assert holding("192.0.2.1") == []
 
 
 LEFT_OUT = (

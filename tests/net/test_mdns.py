@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from followtheleader.errors import AddressError
 from followtheleader.net import mdns
 from followtheleader.net.interfaces import Interface
 from followtheleader.net.mdns import Announcement, Discovery, label, service_mark
@@ -107,9 +106,7 @@ def test_no_interface_yet() -> None:
 
 
 def test_an_interface_that_vanished() -> None:
-    assert run_until_told(AddressError("interfaces: eth9: gone")) == [
-        f"mDNS: interfaces: eth9: gone; {CURE}"
-    ]
+    assert run_until_told(OSError("eth9: gone")) == [f"mDNS: eth9: gone; {CURE}"]
 
 
 def test_recovery_is_told_and_the_next_failure_again(monkeypatch: pytest.MonkeyPatch) -> None:

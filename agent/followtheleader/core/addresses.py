@@ -28,6 +28,11 @@ def is_link_local(host: str) -> bool:
     return _LINK_LOCAL.match(host) is not None
 
 
+def is_loopback(host: str) -> bool:
+    """Is it an address by which only this host itself is reached?"""
+    return host.startswith("127.") or host == "::1"
+
+
 def is_unicast(address: Address) -> bool:
     """Can one host be reached there? False also for a link-local address of no link.
 

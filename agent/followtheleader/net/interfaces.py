@@ -13,7 +13,6 @@ import struct
 from dataclasses import dataclass
 
 from followtheleader.core.addresses import is_link_local
-from followtheleader.errors import AddressError
 from followtheleader.net.hosts import zone_of
 from followtheleader.net.netlink import host_addresses
 
@@ -52,18 +51,26 @@ class Interface:
 def usable(names: tuple[str, ...] = ()) -> list[Interface]:
     """The addresses of the interfaces named, or of all that may lead to another host.
 
-    IPv4 first, else in the order of the kernel; empty while no interface has an address. Raises
-    `AddressError` for a name that does not exist.
+    IPv4 first, else in the order of the kernel; empty while no interface has an address. Of a name
+    that does not exist (any more, or yet: see `missing`) there is none.
     """
-    _refuse_unknown(names)
-    found = []
-    zones: dict[int, str] = {}
-    for index, address, prefix in host_addresses():
-        name = zones.get(index) or zones.setdefault(index, zone_of(index))
-        if _chosen(name, names):
-            full = f"{address}%{name}" if is_link_local(address) else address
-            found.append(Interface(name, index, full, prefix))
-    return found
+    return [interface for interface in _all() if _chosen(interface.name, names)]
+
+
+def holding(address: str) -> list[Interface]:
+    """The interfaces that have this address, in its canonical form, whatever their names are."""
+    return [interface for interface in _all() if interface.address == address]
+
+
+def missing(names: tuple[str, ...]) -> list[str]:
+    """Those of ``names`` that are no interface of this host now."""
+    here = existing() if names else []
+    return [name for name in names if name not in here]
+
+
+def existing() -> list[str]:
+    """The names of all interfaces of this host."""
+    return [name for _, name in socket.if_nameindex()]
 
 
 def has_carrier(name: str) -> bool:
@@ -85,11 +92,11 @@ def _chosen(name: str, names: tuple[str, ...]) -> bool:
     return name in names if names else _LEFT_OUT.fullmatch(name) is None
 
 
-def _refuse_unknown(names: tuple[str, ...]) -> None:
-    existing = [name for _, name in socket.if_nameindex()] if names else []
-    unknown = [name for name in names if name not in existing]
-    if unknown:
-        raise AddressError(
-            f"interfaces: {', '.join(unknown)}: no such network interface; "
-            f"this host has {', '.join(existing)}"
-        )
+def _all() -> list[Interface]:
+    found = []
+    zones: dict[int, str] = {}
+    for index, address, prefix in host_addresses():
+        name = zones.get(index) or zones.setdefault(index, zone_of(index))
+        full = f"{address}%{name}" if is_link_local(address) else address
+        found.append(Interface(name, index, full, prefix))
+    return found

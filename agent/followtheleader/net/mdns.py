@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from followtheleader.core.types import Address
-from followtheleader.errors import AddressError
 from followtheleader.net.interfaces import Interface
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ class Discovery:
             chosen = self._interfaces()
         except ImportError as error:
             return f"python-zeroconf cannot be used: {error}; install zeroconf 0.47 or later"
-        except (AddressError, OSError) as error:
+        except OSError as error:
             return str(error)
         if not chosen:
             return "no usable interface has an address yet"
@@ -187,7 +186,7 @@ class Discovery:
             try:
                 if self._interfaces() != chosen:
                     return None
-            except (AddressError, OSError) as error:
+            except OSError as error:
                 return str(error)
 
     async def _pause(self, seconds: float) -> None:
