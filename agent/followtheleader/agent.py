@@ -57,7 +57,7 @@ GUARDIAN_SOCKET = "FTL_GUARDIAN"
 STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
-LASTING = {"identity-doubled": 150.0, "name-taken": 30.0}
+LASTING = {"identity-doubled": 150.0, "identity-taken": 150.0, "name-taken": 30.0}
 """Notes that are shown in ``status`` until what they tell of is over; when to look, in seconds."""
 
 

@@ -39,6 +39,9 @@ from followtheleader.wire import Codec, Fault, Rejected, Sender
 MOST_EVENTS_AT_ONCE = 10_000
 LOOK_AT_BUILDS_SECONDS = 5.0
 DOUBLED_FOR: Span = 3 * NANOSECONDS
+MOST_RESTARTS = 3
+"""So often this process begins a later life, for members may have heard different ones; after that
+whoever is heard in its place is a clone, which does the same."""
 
 
 class Driver:
@@ -67,6 +70,7 @@ class Driver:
         self._sit_out_until: Instant = 0
         self._configured: dict[Address, ev.AddressFound] = {}
         self._doubled_since: Instant | None = None
+        self._restarts = 0
         self.counters: Counter[str] = Counter()
         self._remembering = Remembering(profile.state_dir, lambda: self.view().members, observer)
         self._floors = self._load_floors()
@@ -129,7 +133,14 @@ class Driver:
         self.node = node
         self._sender = Sender(self._codec, node.owner, node.priority)
         rng = random.Random(int.from_bytes(random.SystemRandom().randbytes(16), "big"))
-        self._election = Election(node, memory, rng, boottime(), job_running=owes)
+        self._election = Election(
+            node,
+            memory,
+            rng,
+            boottime(),
+            job_running=owes,
+            may_restart=self._restarts < MOST_RESTARTS,
+        )
 
     async def start(self) -> None:
         """Listen, and begin to look for the others. Raises `AddressError`."""
@@ -328,6 +339,7 @@ class Driver:
         if view.valid_leader:
             self._observer.on_trouble("identity", "a later incarnation of this node is known")
             return
+        self._restarts += 1
         try:
             self._floors = self._load_floors()
             self._begin_life(self._memory(), above=seen, owes=view.owes)

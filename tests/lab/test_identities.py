@@ -27,6 +27,14 @@ def any_says(hosts: list[Host], *words: str) -> bool:
     return any(says(host, "identity of h3", *words) for host in hosts)
 
 
+def one_says_taken(hosts: list[Host]) -> bool:
+    return any(says(host, "under this node's identity", "does not lead") for host in hosts)
+
+
+def leads_alone(group: Group) -> bool:
+    return len(group.leaders()) == 1
+
+
 def test_two_nodes_with_one_name(build: Callable[..., Group]) -> None:
     """h4 was given the configuration of h3. All say so, with both addresses; the name counts once:
     without h1 and h2 the two of them are no majority."""
@@ -75,6 +83,11 @@ def test_a_clone_with_the_name_and_the_machine_identity(build: Callable[..., Gro
     for group in pair.groups:
         told = functools.partial(any_says, group.hosts[:2], "10.77.0.3:", "10.77.0.4:")
         wait_until(told, 25, "a member tells of both", group.describe)
+        taken = functools.partial(one_says_taken, group.hosts[2:])
+        wait_until(taken, 25, "the one that is not heard says so", group.describe)
+        one = functools.partial(leads_alone, group)
+        wait_until(one, 15, "one leads", group.describe)
+        holds_for(one, 5, "and it stays so")
     # The operator follows the advice.
     for group in pair.groups:
         clone = group.hosts[3]

@@ -57,7 +57,11 @@ class Election:
         rng: random.Random,
         now: Instant,
         job_running: bool = False,
+        *,
+        may_restart: bool = True,
     ) -> None:
+        """``job_running``: of an earlier life; ``may_restart``: take a later life of ours that is
+        known for an earlier one with a better clock (`Restart`), and not for a clone's."""
         self.node = node
         self._c = Context.create(node, memory, rng, now, job_running=job_running)
         self._proposer = Proposer(self._c)
@@ -65,7 +69,12 @@ class Election:
         self._handovers = Handovers(self._c, self._proposer)
         self._pausing = Pausing(self._c, self._proposer)
         self._learner = Learner(
-            self._c, self._proposer, self._meeting, self._handovers, self._pausing
+            self._c,
+            self._proposer,
+            self._meeting,
+            self._handovers,
+            self._pausing,
+            may_restart=may_restart,
         )
         self._due: Instant = FOREVER
 

@@ -16,6 +16,7 @@ from followtheleader.core.context import Context
 from followtheleader.core.events import Received
 from followtheleader.core.handover import Handovers
 from followtheleader.core.meeting import Meeting
+from followtheleader.core.membership import DOUBLED_EVERY
 from followtheleader.core.messages import (
     Ack,
     Ask,
@@ -52,6 +53,9 @@ from followtheleader.core.types import (
 
 RESTART_WITHIN: Span = 60 * NANOSECONDS
 """A node that learns this long after its start that its identity lives on elsewhere is a clone."""
+TAKEN_FOR: Span = 10 * NANOSECONDS
+"""Nobody hears a node whose identity another has: it does not lead before it was told nothing of
+that for so long."""
 
 Said = (
     Heartbeat
@@ -80,6 +84,8 @@ class Learner:
         meeting: Meeting,
         handovers: Handovers,
         pausing: Pausing,
+        *,
+        may_restart: bool,
     ) -> None:
         self._c = context
         self._proposer = proposer
@@ -87,7 +93,8 @@ class Learner:
         self._handovers = handovers
         self._pausing = pausing
         self._node = context.node
-        self._born_at = context.out.now
+        self._restart_until = context.out.now + (RESTART_WITHIN if may_restart else 0)
+        self._taken_told_at = -DOUBLED_EVERY
 
     def on_received(self, event: Received) -> None:
         """Act on a datagram, if its sender and its newness are proved."""
@@ -152,14 +159,26 @@ class Learner:
         self._c.agenda.hear_somebody()
         if not self._node.owner.incarnation < hello.seen < MAX_INCARNATION:
             return
-        if self._c.out.now - self._born_at <= RESTART_WITHIN and not self._c.agenda.stopping:
+        young = self._c.out.now < self._restart_until
+        if young and self._proposer.idle and not self._c.agenda.stopping:
             self._c.out.add(Restart(hello.seen))
         else:
-            self._c.out.note(
-                "identity-taken",
-                "another node uses this node's identity: two machines with one machine-id and "
-                "node name? Give one of them another `node`, or a fresh /etc/machine-id",
-            )
+            self._yield_identity()
+
+    def _yield_identity(self) -> None:
+        """Another node is heard in our place: to lead now is to lead nobody, beside others."""
+        c, now = self._c, self._c.out.now
+        c.agenda.sit_out(TAKEN_FOR)
+        self._proposer.step_down(Reason.IDENTITY_TAKEN, TAKEN_FOR)
+        if now - self._taken_told_at < DOUBLED_EVERY:
+            return
+        self._taken_told_at = now
+        c.out.note(
+            "identity-taken",
+            "another node is heard under this node's identity, and this one by nobody: two "
+            "machines with one machine-id and one name? Give one of them another `node`, or a "
+            "fresh /etc/machine-id; until then this one does not lead",
+        )
 
     def _on_prepare(self, peer: Peer, prepare: Prepare) -> None:
         c = self._c

@@ -157,6 +157,8 @@ class Membership:
         known = self._is_verified(header.sender)
         # A member that greets us again is told, too: it may not have heard of who has come since.
         proved = verified or known
+        # Whoever says that a later life of ours is heard is asked to prove that this is news.
+        doubted = not verified and hello.seen > self._node.owner.incarnation
         if hello.nonce != NO_NONCE:
             out.append(
                 _greeting(
@@ -165,7 +167,7 @@ class Membership:
                         header.sender,
                         ack=True,
                         echo=hello.nonce,
-                        ask=not known,
+                        ask=not known or doubted,
                         listener=source if proved else None,
                     ),
                     header.sender.id,

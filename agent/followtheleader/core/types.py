@@ -97,6 +97,7 @@ class Reason(StrEnum):
     PREEMPTED = "preempted"
     STOPPED = "stopped"
     FAULT = "no-carrier"
+    IDENTITY_TAKEN = "identity-taken"
     UNWRITABLE = "unwritable"
 
 
