@@ -145,6 +145,8 @@ class Agent:
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
         port = self._driver.endpoint.port
         chronicle.tell_start(self._journal, self._settings.service, self._driver.node, port)
+        if role_link(self._settings) is None:
+            chronicle.tell_no_link(self._journal, self._settings.role_file)
         self._publish()
         await self._presence.serve(self._answers.answer, self._answers.control)
         self._guardian.start()
@@ -300,7 +302,7 @@ class Agent:
         return report.state_facts(self._driver.view(), self._driver.node, self._diary, boottime())
 
     def _role_and_state(self) -> tuple[Role, report.Facts]:
-        return self._driver.view().role, self._state()
+        return self._driver.view().role, report.lasting(self._state())
 
     def _publish(self) -> bool:
         """Write the state files; return whether they say the truth."""
@@ -313,6 +315,8 @@ class Agent:
 
     def _look(self) -> None:
         """Files and sockets that somebody has removed are put back."""
+        # This may have become the only instance, or one of several.
+        self._presence.move_link(role_link(self._settings))
         found, written = self._presence.look()
         if found:
             self._guardian.wake()  # its own directory may be gone as well
@@ -365,7 +369,6 @@ class Agent:
         chronicle.tell_reload(self._journal, changes)
         me = self._driver.node.owner.id
         self._driver.change(profile_of(changes.settings, self._directories, me))
-        # Without a change as well: this may have become the only instance, or one of several.
         self._presence.move_link(role_link(changes.settings))
         self._publish_later()
         self._hooks_changed += [key for key in changes.hooks if key not in self._hooks_changed]

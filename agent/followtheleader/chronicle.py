@@ -30,6 +30,15 @@ def tell_start(journal: Journal, service: str, node: Node, port: int) -> None:
         )
 
 
+def tell_no_link(journal: Journal, role_file: str) -> None:
+    """Whoever reads that file should know why it is not there."""
+    journal.info(
+        "no-role-link",
+        f"{role_file} does not lead here: this is not the only instance in /etc/ftl, and not "
+        "`primary`",
+    )
+
+
 def tell_role(journal: Journal, service: str, change: ChangeRole, lasted: Span) -> None:
     """The role changed; the one before ``lasted`` so long."""
     journal.info(

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from followtheleader import __version__
 from followtheleader.core.addresses import ANYWHERE, is_loopback, show
 from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged
-from followtheleader.core.types import Address, Role
+from followtheleader.core.types import NANOSECONDS, Address, Role
 from followtheleader.core.view import MemberView
 from followtheleader.net.interfaces import (
     Interface,
@@ -56,6 +56,8 @@ class Lookout:
         self._heard_anybody = False
         self._isolation: asyncio.TimerHandle | None = None
         self._seen: tuple[list[Interface], list[str]] | None = None
+        self._loss: asyncio.TimerHandle | None = None
+        self._carried = False
 
     def resolve_peers(self) -> None:
         """Begin with the static peers; literal addresses are posted at once."""
@@ -72,8 +74,9 @@ class Lookout:
 
     async def close(self) -> None:
         """Stop looking; say goodbye by mDNS."""
-        if self._isolation is not None:
-            self._isolation.cancel()
+        for timer in (self._isolation, self._loss):
+            if timer is not None:
+                timer.cancel()
         self._watch.close()
         await self._resolver.close()
         if self._turning is not None:
@@ -200,7 +203,7 @@ class Lookout:
         self._miss()
         if self._seen == before:
             return False
-        self._judge_carrier(*self._seen, moved=before is not None and before[0] != chosen)
+        self._judge_carrier(self._seen[1], moved=before is not None and before[0] != chosen)
         return True
 
     def _miss(self) -> None:
@@ -213,20 +216,37 @@ class Lookout:
         else:
             self._observer.on_relief("interfaces")
 
-    def _judge_carrier(self, chosen: list[Interface], carriers: list[str], *, moved: bool) -> None:
-        """Without a carrier on any election interface a node does not lead."""
+    def _judge_carrier(self, carriers: list[str], *, moved: bool) -> None:
+        """Without a carrier on any election interface a node does not lead.
+
+        One that has just lost the last may have it back at once (a renewed address, a loose plug),
+        and the lease lasts longer than that.
+        """
         if is_loopback(self._endpoint.host):
             return  # only agents of this host are meant
         if carriers:
+            if self._loss is not None:
+                self._loss.cancel()
+                self._loss = None
+            self._carried = True
             self._observer.on_relief("carrier")
-        else:
-            where = ", ".join(sorted({i.name for i in chosen})) or self._nowhere()
-            self._observer.on_trouble(
-                "carrier",
-                f"no carrier ({where}): this node cannot lead; plug it in, "
-                "or name the `interfaces` (or `host`) to use",
-            )
-        self._post(LinkChanged(bool(carriers), moved))
+            self._post(LinkChanged(True, moved))
+        elif not self._carried:
+            self._lose_carrier()
+        elif self._loss is None:
+            seconds = self._profile.timing.heartbeat / NANOSECONDS
+            self._loss = asyncio.get_running_loop().call_later(seconds, self._lose_carrier)
+
+    def _lose_carrier(self) -> None:
+        self._loss, self._carried = None, False
+        chosen = self._seen[0] if self._seen else []
+        where = ", ".join(sorted({interface.name for interface in chosen})) or self._nowhere()
+        self._observer.on_trouble(
+            "carrier",
+            f"no carrier ({where}): this node cannot lead; plug it in, "
+            "or name the `interfaces` (or `host`) to use",
+        )
+        self._post(LinkChanged(False))
 
     def _nowhere(self) -> str:
         if self._endpoint.host not in ANYWHERE:

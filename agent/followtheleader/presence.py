@@ -77,21 +77,27 @@ class Presence:
             return False
         try:
             self._write()
-            refused = self._files.link()
         except StateError as error:
             self._on_trouble("state-files", "; ".join([str(error), *self._disown()]))
             return False
+        self._link()
+        self._on_relief("state-files")
+        return True
+
+    def _link(self) -> None:
+        refused = self._files.link()
         if refused is not None:
             self._on_trouble("role-file", refused)
         else:
             self._on_relief("role-file")
-        self._on_relief("state-files")
-        return True
 
     def look(self) -> tuple[bool, bool]:
         """Put back what is missing. Return whether anything was, and whether the state files now
         say the truth."""
-        lost = [*self._files.missing(), *(s.path for s in self._servers if not s.is_there())]
+        lost = self._files.missing()
+        if self._ours and self._files.lacks_link:
+            self._link()  # also one that could not be made before
+        lost += [*(s.path for s in self._servers if not s.is_there())]
         lost += self._lock.missing()
         if not lost:
             return False, True

@@ -21,6 +21,9 @@ from followtheleader.observer import Observer
 
 AFTER_SECONDS = 1.0
 LEAVE_WITHIN_SECONDS = 1.0
+REMEMBERED_MS = 30 * 24 * 3_600_000
+"""Who was heard longer ago by the wall clock is not waited for at a start: a site may lie dark for
+weeks, but a host that is gone for good must not cost `start_patience` for ever."""
 RETRY_SECONDS = 10.0
 """After a write that failed: the disk may be well again, and the members as they were."""
 
@@ -93,7 +96,7 @@ class Remembering:
 
     def _known(self) -> dict[int, RememberedMember]:
         now, wall = boottime(), wall_ms()
-        known = {member.id: member for member in self.last.members}
+        known = {m.id: m for m in self.last.members if wall - m.heard_ms <= REMEMBERED_MS}
         for member in self._present():
             heard = wall - (now - member.heard_at) // 1_000_000 if member.heard_at else wall
             known[member.id] = RememberedMember(member.id, member.name, member.address, heard)

@@ -22,6 +22,7 @@ from followtheleader.core.view import MemberView, View
 
 Facts = dict[str, object]
 
+OF_THE_MOMENT = {"heard_ms_ago", "alive"}
 MOST_TOLD_OF_MEMBERS = 32 * 1024
 """Bytes of JSON. A line to the guardian is bounded; how many join is not ours to say."""
 
@@ -101,6 +102,15 @@ def state_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
         "quorum": {"voters": voters, "needed": view.needed} if voters else None,
         "paused": view.paused_until is not None,
     }
+
+
+def lasting(state: Facts) -> Facts:
+    """The same state without what is true for a moment only: a file is read later."""
+    members = state["members"]
+    if not isinstance(members, list):
+        return state
+    kept = [{k: v for k, v in one.items() if k not in OF_THE_MOMENT} for one in members]
+    return {**state, "members": kept}
 
 
 def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:

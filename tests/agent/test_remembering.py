@@ -53,6 +53,18 @@ def test_an_agent_leads_and_ends_while_its_disk_stalls(stand: Stand) -> None:
     assert not (node.state / "members.json").exists()
 
 
+def test_who_was_not_heard_for_a_month_is_not_waited_for(stand: Stand) -> None:
+    """A start with remembered members that stay silent waits for them; once."""
+    node = stand.node()
+    node.state.mkdir()
+    gone = members.RememberedMember(7, "gone", ("192.0.2.1", 9001), 1_577_836_800_000)
+    members.store(str(node.state), None, [gone])
+    node.start().wait_role("leader")
+    stand.wait(lambda: members.load(str(node.state)).port is not None, "the port is remembered")
+    assert node.stop() == 0
+    assert members.load(str(node.state)).members == ()
+
+
 def test_an_agent_leads_and_ends_without_room_for_a_thread(stand: Stand) -> None:
     node = stand.node().start(code=NO_ROOM)
     node.wait_role("leader")

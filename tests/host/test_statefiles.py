@@ -195,6 +195,29 @@ def test_link_replaces_a_link_of_another(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["role"]
 
 
+def test_link_of_an_instance_that_is_there_stays(tmp_path: Path) -> None:
+    """Two that claim one link would swap it for ever. The second takes it after the first."""
+    link = tmp_path / "link"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, second = (StateFiles(str(tmp_path / name), str(link)) for name in ("a", "b"))
+    first.publish("leader", {})
+    second.publish("follower", {})
+    assert first.link() is None
+    refused = second.link()
+    assert refused == (
+        f"{link}: leads to {tmp_path}/a/role, the role of another instance; let only one be "
+        "`primary`, or set role_file for one of them"
+    )
+    assert link.read_text() == "leader\n"
+    assert second.lacks_link
+    assert second.missing() == []
+    first.withdraw()
+    assert second.link() is None
+    assert link.read_text() == "follower\n"
+    assert not second.lacks_link
+
+
 def test_link_never_replaces_a_file(tmp_path: Path) -> None:
     file = tmp_path / "role"
     file.write_text("mine\n")

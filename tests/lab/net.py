@@ -19,6 +19,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -243,6 +244,13 @@ class Network:
     def set_link(self, host: str, up: bool) -> None:
         """The host's administrator takes its interface down, or up again."""
         self._on_host(host, f"link set eth0 {'up' if up else 'down'}\n" + up * MULTICAST)
+
+    def renew(self, host: str) -> None:
+        """Take the host's IPv4 address away for a tenth of a second, as some DHCP clients do."""
+        address = f"{self.address(host)}/24"
+        self._on_host(host, f"addr del {address} dev eth0\n")
+        time.sleep(0.1)
+        self._on_host(host, f"addr add {address} dev eth0\n{MULTICAST}")
 
     def rename(self, host: str, name: str, new: str) -> None:
         """For the host it is as if ``name`` were unplugged and ``new`` plugged in."""

@@ -70,6 +70,16 @@ def test_a_host_gets_another_address(pair: Pair) -> None:
     pair.check()
 
 
+def test_a_moment_without_an_address_changes_nothing(pair: Pair) -> None:
+    at = pair.note("renewed", "h1")
+    pair.network.renew("h1")
+    pair.hold(1, 2 * pair.quorum.timing.lock)
+    for group in pair.groups:
+        assert not changes_since(group, at)
+        wait_all_alive(group, 5)
+    pair.check()
+
+
 def test_the_interface_goes_down_and_up_again(pair: Pair) -> None:
     """The leader without its network does not lead (`fault`); back again it follows."""
     pair.note("link-down", "h1")

@@ -145,18 +145,25 @@ def _configured() -> list[str]:
     return found
 
 
-def link_warning(configured: list[Settings]) -> str | None:
-    """What is wrong if these are all the instances of a host: nobody makes the role link, or two.
-
-    A single instance makes it in any case.
-    """
-    sharing = [settings for settings in configured if settings.role_file == DEFAULT_ROLE_FILE]
-    primary = [settings.instance for settings in sharing if settings.primary]
-    if len(sharing) < 2 or len(primary) == 1:
-        return None
-    if primary:
-        return f"primary: {' and '.join(primary)} both claim {DEFAULT_ROLE_FILE}, keep one of them"
-    return f"primary: false in all instances here, so nobody makes {DEFAULT_ROLE_FILE}; choose one"
+def link_warnings(configured: list[Settings]) -> dict[str, str]:
+    """What is wrong with each role link if these are all the instances of a host: nobody makes it,
+    or two do. A single instance makes the default one in any case."""
+    found = {}
+    for path in dict.fromkeys(settings.role_file for settings in configured):
+        sharing = [settings for settings in configured if settings.role_file == path]
+        primary = [settings.instance for settings in sharing if settings.primary]
+        if len(sharing) < 2 or (path == DEFAULT_ROLE_FILE and len(primary) == 1):
+            continue
+        names = " and ".join(settings.instance for settings in sharing)
+        if path != DEFAULT_ROLE_FILE:
+            found[path] = f"role_file: {names} all name {path}, give each a path of its own"
+        elif primary:
+            found[path] = f"primary: {' and '.join(primary)} both claim {path}, keep one of them"
+        else:
+            found[path] = (
+                f"primary: false in all instances here, so nobody makes {path}; choose one"
+            )
+    return found
 
 
 def _about_units(reports: list[_Report]) -> None:
@@ -172,16 +179,15 @@ def _about_link(reports: list[_Report]) -> None:
     concerned = [
         report
         for report in reports
-        if report.settings
-        and os.path.dirname(report.settings.path) == CONFIG_DIR
-        and report.settings.role_file == DEFAULT_ROLE_FILE
+        if report.settings and os.path.dirname(report.settings.path) == CONFIG_DIR
     ]
     if not concerned:
         return
     everything = [_Report(path, None).settings for path in _yaml_files(CONFIG_DIR)]
-    warning = link_warning([settings for settings in everything if settings])
+    wrong = link_warnings([settings for settings in everything if settings])
     for report in concerned:
-        report.warnings += [warning] if warning else []
+        if report.settings and report.settings.role_file in wrong:
+            report.warnings.append(wrong[report.settings.role_file])
 
 
 def _yaml_files(folder: str) -> list[str]:

@@ -77,6 +77,11 @@ def user_state(instance: str) -> str:
     base = os.environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(base):
         base = os.path.expanduser("~/.local/state")
+    if not os.path.isabs(base):
+        raise StateError(
+            f"uid {os.geteuid()} has no home directory to keep its state in: name one with "
+            "--state-dir, or set XDG_STATE_HOME"
+        )
     return f"{base}/ftl/{instance}"
 
 

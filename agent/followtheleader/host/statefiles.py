@@ -65,7 +65,8 @@ class StateFiles:
     def link(self) -> str | None:
         """Point ``role_file`` at our role; None when done, else why not, with the cure.
 
-        Only a symbolic link or nothing is replaced, never a file that somebody wrote.
+        Only a symbolic link or nothing is replaced, never a file that somebody wrote, nor a link to
+        the role of another instance that is there: two that claim one link would swap it for ever.
         """
         path = self._link_path
         if path is None:
@@ -83,6 +84,11 @@ class StateFiles:
         if role_file != self._link_path:
             self.unlink_link()
             self._link_path, self._linked = role_file, False
+
+    @property
+    def lacks_link(self) -> bool:
+        """Is there a link to be made that could not be made, or is somebody else's now?"""
+        return self._link_path is not None and not self._leads_here()
 
     def unlink_link(self) -> None:
         """Remove ``role_file`` if it is a link to our role."""
@@ -142,8 +148,14 @@ def _make_link(path: str, target: str) -> str | None:
         pass
     if not stat.S_ISLNK(os.lstat(path).st_mode):
         return f"{path}: is not a link, so it stays as it is; remove it or set role_file"
-    if os.readlink(path) == target:
+    found = os.readlink(path)
+    if found == target:
         return None
+    if os.path.basename(found) == "role" and os.path.isfile(found):
+        return (
+            f"{path}: leads to {found}, the role of another instance; let only one be `primary`, "
+            "or set role_file for one of them"
+        )
     temporary = f"{path}.{os.getpid()}"
     files.unlink(temporary)
     os.symlink(target, temporary)
