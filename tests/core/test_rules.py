@@ -379,6 +379,7 @@ def test_members_of_another_group_are_nobody(a_votes: str, b_votes: str) -> None
     claimed = table.until_said("a", "b", Prepare)
     assert isinstance(claimed.message, Prepare)
     table.say("b", "a", Promise(claimed.message.term))
+    table.run_for(0)
     if a_votes:
         table.run_for(150)
         assert table.said("a", Heartbeat) == [], "a promise short of a majority"

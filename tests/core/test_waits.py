@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 
-from followtheleader.core.actions import Persist
+from followtheleader.core.actions import ChangeRole, Persist
 from followtheleader.core.events import Stored
-from followtheleader.core.messages import Ack, Heartbeat, Hello, Prepare, Promise, Release
+from followtheleader.core.messages import Ack, Ask, Heartbeat, Hello, Prepare, Promise, Release
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Reason, Role
@@ -371,6 +371,43 @@ def test_the_wait_of_a_claim_begins_when_it_is_spoken(quorum: bool) -> None:
         assert table.said("a", Release)
     else:
         assert table.leaders() == ["a"]
+
+
+@pytest.mark.parametrize("voters", ["", "a"], ids=["open", "quorum"])
+def test_a_lease_begins_when_the_claim_is_on_disk(voters: str) -> None:
+    """Nobody else is there, so a's own promise is enough. Its disk takes longer than a lease: one
+    that counted from before would be over when a leads, again and again."""
+    table = Table("a", quorum=bool(voters))
+    table.start("a")
+    seat = table.seats["a"]
+    while not any(isinstance(order, Persist) for order in seat.orders):
+        assert table.ms < 5000
+        table.do_next()
+    seat.orders.clear()
+    table.now += 900 * MS  # and in this time the disk wrote
+    seat.hear(Stored(900 * MS))
+    table.run_for(1)
+    (change,) = [o for o in seat.orders if isinstance(o, ChangeRole)]
+    assert change.role is Role.LEADER
+    assert change.deadline - table.now > 790 * MS
+    table.run_for(5000)
+    assert table.roles("a").count(Role.LEADER) == 1
+
+
+def test_who_hears_something_first_is_late_all_the_same() -> None:
+    """b was frozen for 3 s, and its leader's heartbeats were lost. The first thing that it does is
+    to read what has come meanwhile; then it forgives a as much as it was late itself."""
+    table = three(quorum=False, priorities=NEVER_LEAD | {"b": 100})
+    table.close_road("a-b")
+    before = claims(table, "b")
+    table.seats["b"].late_by = 10_000 * MS
+    table.run_for(3000)
+    table.say("c", "b", Ask(1))
+    table.seats["b"].late_by = 0
+    table.run_for(240)
+    assert claims(table, "b") == before
+    table.run_for(1500)
+    assert claims(table, "b") > before
 
 
 def test_a_failing_disk_is_not_tried_at_every_heartbeat() -> None:

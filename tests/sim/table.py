@@ -262,6 +262,10 @@ class Table:
             if not self._advance(end):
                 raise LookupError(f"{name} does not lead until {self.ms} ms")
 
+    def do_next(self) -> None:
+        """Do the one thing that is due next, however far away."""
+        self._advance(self.now + PATIENCE_MS * MS)
+
     def _run(self, end: Instant) -> None:
         while self._advance(end):
             pass

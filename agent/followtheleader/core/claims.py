@@ -9,7 +9,8 @@ from followtheleader.core.types import Instant, NodeId, Reason, Span, Term
 
 @dataclass(slots=True)
 class Claim:
-    """PREPARE is out. ``until``: when it must have led somewhere; ``repeat_at``: ask again.
+    """PREPARE is out. ``until``: when it must have led somewhere; ``repeat_at``: ask again;
+    ``decide_at``: when to see whether our own promise is enough.
 
     ``electorate``: how many others supported the leader before; if as many have promised, nobody
     who is alive is missing.
@@ -20,6 +21,7 @@ class Claim:
     until: Instant
     repeat_at: Instant
     electorate: int | None
+    decide_at: Instant | None
     promised: dict[NodeId, None] = field(default_factory=dict)
 
 

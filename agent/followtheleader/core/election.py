@@ -85,12 +85,16 @@ class Election:
         c, due = self._c, self._due
         c.out.begin(now)
         if now >= due:
+            # After a write it is the disk that was slow, and the claim's time begins anew.
+            slow_disk = isinstance(event, Stored | StoreFailed)
+            if now - due > self.node.timing.heartbeat and not slow_disk:
+                self._doubt(now - due)
             self._pass_deadlines()
         match event:
             case Received():
                 self._learner.on_received(event)
             case Woken():
-                self._on_woken(event, late=max(now - due, 0))
+                self._on_woken(event)
             case Started():
                 self._on_started(event)
             case AddressFound():
@@ -180,13 +184,17 @@ class Election:
         c.agenda.listen(self.node.start_patience if event.remembers else 0)
         c.membership.greet(c.out.now, c.out.actions)
 
-    def _on_woken(self, event: Woken, late: Span) -> None:
+    def _doubt(self, late: Span) -> None:
+        """Something was due long ago, whatever comes first now: what was buffered, or the timer."""
+        c = self._c
+        if c.agenda.doubt(late):
+            claim = self._proposer.claim
+            if claim is not None and c.out.now >= claim.until:
+                self._proposer.withdraw(c.agenda.skew())
+
+    def _on_woken(self, event: Woken) -> None:
         c = self._c
         now = c.out.now
-        if late > self.node.timing.heartbeat and c.agenda.doubt(late):
-            claim = self._proposer.claim
-            if claim is not None and now >= claim.until:
-                self._proposer.withdraw(c.agenda.skew())
         if _is_due(c.membership.sweep_at, now):
             c.membership.sweep(now, c.out.actions)
         self._proposer.wake()

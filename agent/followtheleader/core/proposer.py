@@ -98,7 +98,7 @@ class Proposer:
             return FOREVER
         times = [self._tick_at or FOREVER, self._resend_at or FOREVER]
         if self.claim is not None:
-            times += [self.claim.until, self.claim.repeat_at]
+            times += [self.claim.until, self.claim.repeat_at, self.claim.decide_at or FOREVER]
         if self.lease is not None and self.leading:
             times.append(self.lease.deadline)
         if self._farewells:
@@ -157,7 +157,8 @@ class Proposer:
         self._farewells.clear()
         patience = timing.claim_patience if c.node.quorum else timing.claim_wait
         self.lease = None
-        self.claim = Claim(term, now, now + patience, now + patience // 2, self.electorate)
+        # Not in this step: a lease counts from now, and the disk may take longer than it lasts.
+        self.claim = Claim(term, now, now + patience, now + patience // 2, self.electorate, now)
         self.claim.promised[self._me.id] = None
         c.acceptor.promise(
             Pledge(self._me, term, now + timing.claim_patience, c.node.priority),
@@ -168,7 +169,6 @@ class Proposer:
         c.acceptor.max_lock = max(c.acceptor.max_lock, timing.lock)
         c.disk.persist()
         c.out.broadcast(Prepare(term, self.predecessor), c.membership.members(now))
-        self._consider(self.claim)
 
     def spoken_late(self, by: Span) -> None:
         """The disk has kept a claim waiting before anybody could hear it: now its time begins.
@@ -180,12 +180,19 @@ class Proposer:
             claim.started_at += by
             claim.until += by
             claim.repeat_at += by
+            if claim.decide_at is not None:
+                claim.decide_at += by
             promised_until = claim.started_at + c.node.timing.claim_patience
             c.acceptor.promise(Pledge(self._me, claim.term, promised_until, c.node.priority))
 
     def _watch(self, claim: Claim) -> None:
         c = self._c
         now = c.out.now
+        if claim.decide_at is not None:
+            claim.decide_at = None
+            self._consider(claim)
+            if self.claim is None:
+                return
         if now >= claim.until:
             if not c.node.quorum:
                 self._lead()
