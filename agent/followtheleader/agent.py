@@ -57,7 +57,12 @@ GUARDIAN_SOCKET = "FTL_GUARDIAN"
 STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
-LASTING = {"identity-doubled": 150.0, "identity-taken": 150.0, "name-taken": 30.0}
+LASTING = {
+    "identity": 150.0,
+    "identity-doubled": 150.0,
+    "identity-taken": 150.0,
+    "name-taken": 30.0,
+}
 """Notes that are shown in ``status`` until what they tell of is over; when to look, in seconds."""
 
 
@@ -128,10 +133,11 @@ class Agent:
         self._guardian.on_lost = self._on_guardian_lost
         self._guardian.on_reloaded = self._on_reloaded
         self._answers = Answers(
-            self._driver, self._diary, self._guardian, settings.interfaces, self._reload
+            self._driver, self._diary, self._guardian, settings.interfaces, self._reload_asked
         )
         self._manager = ServiceManager(self._driver, self._timers)
         self._stopping = False
+        self._linkless = False
         self._reloading: asyncio.Task[report.Facts] | None = None
 
     # -- life
@@ -145,8 +151,7 @@ class Agent:
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
         port = self._driver.endpoint.port
         chronicle.tell_start(self._journal, self._settings.service, self._driver.node, port)
-        if role_link(self._settings) is None:
-            chronicle.tell_no_link(self._journal, self._settings.role_file)
+        self._move_link()
         self._publish()
         await self._presence.serve(self._answers.answer, self._answers.control)
         self._guardian.start()
@@ -315,8 +320,7 @@ class Agent:
 
     def _look(self) -> None:
         """Files and sockets that somebody has removed are put back."""
-        # This may have become the only instance, or one of several.
-        self._presence.move_link(role_link(self._settings))
+        self._move_link()
         found, written = self._presence.look()
         if found:
             self._guardian.wake()  # its own directory may be gone as well
@@ -340,11 +344,26 @@ class Agent:
         self._journal.error("state-files", text, limit=MINUTE)
         self._driver.post(StepDownRequested(MINUTE))
 
+    def _move_link(self) -> None:
+        """Without a change as well: this may have become the only instance, or one of several."""
+        link = role_link(self._settings)
+        if link is None and not self._linkless:
+            chronicle.tell_no_link(self._journal, self._settings.role_file)
+        self._linkless = link is None
+        self._presence.move_link(link)
+
     # -- reload
 
     def _on_reload_signal(self) -> None:
         if self._reloading is None:
             self._reloading = asyncio.get_running_loop().create_task(self._reload())
+
+    async def _reload_asked(self) -> report.Facts:
+        """A client that leaves does not leave a reload half done."""
+        self._on_reload_signal()
+        if self._reloading is None:
+            return {"done": False, "error": "not read again"}
+        return await asyncio.shield(self._reloading)
 
     async def _reload(self) -> report.Facts:
         """Read the configuration again; the role stays. Return what the control socket answers."""
@@ -355,9 +374,10 @@ class Agent:
             new = load(self._settings.path, self._settings.instance)
         except ConfigError as error:
             faults = f"configuration not reloaded, the old one stays:\n{error}"
-            self._journal.error("reload", faults)
+            self.on_trouble("reload", faults)
             answer: report.Facts = {"done": False, "error": faults}
         else:
+            self.on_relief("reload")
             changes = Changes.between(self._settings, new)
             self._apply(changes)
             answer = {"done": True, **changes.facts}
@@ -369,7 +389,7 @@ class Agent:
         chronicle.tell_reload(self._journal, changes)
         me = self._driver.node.owner.id
         self._driver.change(profile_of(changes.settings, self._directories, me))
-        self._presence.move_link(role_link(changes.settings))
+        self._move_link()
         self._publish_later()
         self._hooks_changed += [key for key in changes.hooks if key not in self._hooks_changed]
         if not self._guardian.reload():

@@ -140,8 +140,15 @@ class Answers:
         facts["last_hook"] = self._guardian.last_hook
         return facts | {
             "port": driver.endpoint.port,
-            "interfaces": [f"{i.name} {i.address}" for i in usable(self._interfaces)],
+            "interfaces": _told(self._interfaces),
             "counters": dict(driver.counters),
             "pid": os.getpid(),
             "version": __version__,
         }
+
+
+def _told(names: tuple[str, ...]) -> list[str]:
+    try:
+        return [f"{interface.name} {interface.address}" for interface in usable(names)]
+    except OSError:  # the kernel does not tell; the lookout has said so
+        return []

@@ -2,8 +2,8 @@
 
 The loop one can recite: take the next event, or the core's own deadline; step; perform what the
 core ordered, in its order. Whatever is slow (hooks, mDNS, name servers) works elsewhere and comes
-back as an event. The one thing that waits here is the fsync of a term, once per election: nothing
-may be said before it.
+back as an event. The one thing that waits here is the fsync of what must not be forgotten: a term
+once per election, a new life's number, the stamp of a clean stop. Nothing may be said before it.
 
 The driver knows the network and the floor on disk. What a role *means* on this host (files, hooks,
 the guardian; or the handlers of a program) is its `Observer`'s business.
@@ -22,6 +22,7 @@ from followtheleader.core import actions as do
 from followtheleader.core import events as ev
 from followtheleader.core.addresses import show
 from followtheleader.core.election import Election
+from followtheleader.core.membership import DOUBLED_EVERY
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View
@@ -39,6 +40,7 @@ from followtheleader.wire import Codec, Fault, Rejected, Sender
 MOST_EVENTS_AT_ONCE = 10_000
 LOOK_AT_BUILDS_SECONDS = 5.0
 DOUBLED_FOR: Span = 3 * NANOSECONDS
+DOUBLED_QUIET: Span = 30 * NANOSECONDS
 MOST_RESTARTS = 3
 """So often this process begins a later life, for members may have heard different ones; after that
 whoever is heard in its place is a clone, which does the same."""
@@ -69,7 +71,10 @@ class Driver:
         self._link = ev.LinkChanged(up=True)
         self._sit_out_until: Instant = 0
         self._configured: dict[Address, ev.AddressFound] = {}
-        self._doubled_since: Instant | None = None
+        # Datagrams in our own name: since when, the last, and when to tell of them again.
+        self._doubled_since: Instant = 0
+        self._doubled_last: Instant = -DOUBLED_QUIET
+        self._doubled_told: Instant = 0
         self._restarts = 0
         self.counters: Counter[str] = Counter()
         self._remembering = Remembering(profile.state_dir, lambda: self.view().members, observer)
@@ -242,8 +247,8 @@ class Driver:
                     if order.required:
                         return  # not one word of what was to be said after it
             elif isinstance(order, do.Restart):
-                self._restart(order.incarnation)
-                return  # what the old life wanted to say is nobody's word any more
+                if self._restart(order.incarnation):
+                    return  # what the old life wanted to say is nobody's word any more
             else:
                 self._perform(order)
         if persisted and (took := boottime() - now) >= MS:
@@ -331,14 +336,12 @@ class Driver:
             ]
         )
 
-    def _restart(self, seen: int) -> None:
-        """A later life of ours is known: our clock was set back. Begin anew above it."""
+    def _restart(self, seen: int) -> bool:
+        """A later life of ours is known: our clock was set back. Begin anew above it, and return
+        whether that is done."""
         view = self.view()
         if self._stopping:
-            return
-        if view.valid_leader:
-            self._observer.on_trouble("identity", "a later incarnation of this node is known")
-            return
+            return False
         self._restarts += 1
         try:
             self._floors = self._load_floors()
@@ -346,18 +349,25 @@ class Driver:
         except StateError as error:
             # The old life goes on unheard; the next HELLO makes us try again.
             self._observer.on_trouble("state-directory", str(error))
-            return
+            return False
         self._observer.on_note(
-            "restarted", "the clock was set back; begun anew above the last life", {}
+            "restarted",
+            "a later life of this node is known (its clock was set back, or it was cloned): begun "
+            "anew above it",
+            {},
         )
         self._change_offset = self._last_change
+        # What was said to the old life is not for the new one; that a job has ended is.
+        settled = [event for event in self._inbox if isinstance(event, ev.Settled)]
         self._inbox.clear()
+        self._inbox.extend(settled)
         self._inbox.extend(self._configured.values())
         self._inbox.extend(ev.AddressFound(member.address) for member in view.members)
         self._inbox.append(ev.Started())
         self._inbox.append(self._link)
         if self._sit_out_until > boottime():
             self._inbox.append(ev.StepDownRequested(self._sit_out_until - boottime()))
+        return True
 
     def _on_stopped(self, order: do.Stopped) -> None:
         if self._floors is not None:
@@ -421,15 +431,22 @@ class Driver:
         if sender == self.node.owner:
             return
         now = boottime()
-        if self._doubled_since is None:
+        if now - self._doubled_last > DOUBLED_QUIET:
             self._doubled_since = now
-        if now - self._doubled_since > DOUBLED_FOR:
+        self._doubled_last = now
+        if now - self._doubled_since <= DOUBLED_FOR:
+            return
+        if sender.incarnation > self.node.owner.incarnation:
+            self._inbox.append(ev.IdentityTaken())
+        if now >= self._doubled_told:
+            self._doubled_told = now + DOUBLED_EVERY
             here = show((self.endpoint.host, self.endpoint.port))
-            self._observer.on_trouble(
+            self._observer.on_note(
                 "identity",
                 f"another node with this node's identity speaks from {show(source)} "
                 f"(this one listens on {here}): two machines with one machine-id and one name? "
                 "Give one of them another `node`, or a fresh /etc/machine-id",
+                {},
             )
 
     def _on_ping(self, source: Address) -> None:

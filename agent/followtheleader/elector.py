@@ -153,7 +153,7 @@ class Elector:
         self._inbox: queue.SimpleQueue[tuple[ElectorEvent, int] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
-        self._failure: FtlError | None = None
+        self._failure: Exception | None = None
         self._begun = threading.Event()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -170,7 +170,8 @@ class Elector:
         return self
 
     def start(self) -> Self:
-        """Take part from now on. Raises `AddressError` if there is nothing to listen on."""
+        """Take part from now on. Raises `AddressError` if there is nothing to listen on, or what
+        else keeps it from that."""
         if self._threads:
             raise RuntimeError("an elector is started once; make another one")
         self._threads = [
@@ -237,7 +238,9 @@ class Elector:
     def _run(self) -> None:
         try:
             asyncio.run(self._main())
-        except FtlError as error:
+        except (FtlError, OSError) as error:
+            if self._begun.is_set():
+                raise
             self._failure = error
         finally:
             self._begun.set()

@@ -1,4 +1,4 @@
-"""Every exception that this package raises on purpose.
+"""The exceptions of this package that more than one of its parts know.
 
     FtlError
     ├── ConfigError          the configuration is at fault; carries every fault found
@@ -48,7 +48,11 @@ class InstanceRunning(FtlError):
 
 
 class AddressError(FtlError):
-    """The address or port to listen on cannot be had."""
+    """The address or port to listen on cannot be had; ``passing`` as of `StateError`."""
+
+    def __init__(self, text: str, *, passing: bool = False) -> None:
+        super().__init__(text)
+        self.passing = passing
 
 
 class NoAnswer(FtlError):

@@ -30,6 +30,8 @@ from followtheleader.net.watch import InterfaceWatch
 from followtheleader.observer import Observer, Profile
 
 ISOLATED_AFTER_SECONDS = 10.0
+LOOK_SECONDS = 10.0
+"""Between two looks at the interfaces where the kernel tells of no changes, or did not answer."""
 
 
 class Lookout:
@@ -46,7 +48,9 @@ class Lookout:
         self._endpoint = endpoint
         self._observer = observer
         self._post = post
-        self._resolver = Resolver(_peers_of(profile), self._on_resolved, self._on_unresolved)
+        self._resolver = Resolver(
+            _peers_of(profile), self._on_resolved, self._on_unresolved, self._on_moved_away
+        )
         self._watch = InterfaceWatch(self._on_interfaces_changed)
         self._discovery = self._new_discovery() if profile.mdns else None
         self._turning: asyncio.Task[None] | None = None
@@ -58,6 +62,8 @@ class Lookout:
         self._seen: tuple[list[Interface], list[str]] | None = None
         self._loss: asyncio.TimerHandle | None = None
         self._carried = False
+        self._watched = True
+        self._next_look: asyncio.TimerHandle | None = None
 
     def resolve_peers(self) -> None:
         """Begin with the static peers; literal addresses are posted at once."""
@@ -66,15 +72,17 @@ class Lookout:
     def start(self) -> None:
         """Watch the interfaces and begin mDNS."""
         self._started = True
-        if not self._watch.start():
-            self._observer.on_note("interfaces", "changes of interfaces are not told here", {})
-        self._look()
+        self._watched = self._watch.start()
+        if not self._watched:
+            text = f"changes of interfaces are not told here: looked for every {LOOK_SECONDS:g} s"
+            self._observer.on_note("interfaces", text, {})
+        self._on_interfaces_changed()
         if self._discovery is not None:
             self._discovery.start()
 
     async def close(self) -> None:
         """Stop looking; say goodbye by mDNS."""
-        for timer in (self._isolation, self._loss):
+        for timer in (self._isolation, self._loss, self._next_look):
             if timer is not None:
                 timer.cancel()
         self._watch.close()
@@ -110,6 +118,10 @@ class Lookout:
         self._observer.on_relief(f"peer {host}")
         for address in addresses:
             self._post(AddressFound(address, configured=True))
+
+    def _on_moved_away(self, addresses: list[Address]) -> None:
+        for address in addresses:
+            self._post(AddressDropped(address))
 
     def _on_unresolved(self, message: str) -> None:
         # ``peers: HOST: what is wrong``: each peer is a trouble of its own.
@@ -159,8 +171,8 @@ class Lookout:
 
     def _on_announced(self, address: Address, name: str) -> None:
         self._post(AddressFound(address))
-        if self._heard_anybody:
-            return
+        if self._heard_anybody or name == self._profile.name:
+            return  # of a clone nothing is heard: it speaks in our own name
         self._announced[name] = address
         if self._isolation is None:
             loop = asyncio.get_running_loop()
@@ -187,8 +199,12 @@ class Lookout:
     # -- interfaces
 
     def accept_interfaces(self) -> None:
-        """Take datagrams from the election's interfaces only."""
-        self._accept(usable(self._profile.interfaces))
+        """Take datagrams from the election's interfaces only; from all if they are not told."""
+        try:
+            self._accept(usable(self._profile.interfaces))
+        except OSError as error:
+            self._endpoint.accept(None)
+            self._observer.on_trouble("interfaces", f"the kernel does not list addresses: {error}")
 
     def _accept(self, chosen: list[Interface]) -> None:
         self._endpoint.accept({interface.index for interface in chosen})
@@ -254,10 +270,11 @@ class Lookout:
         return "no usable interface"
 
     def _on_interfaces_changed(self) -> None:
+        failed = False
         try:
             changed = self._look()
         except OSError as error:
-            self._seen, changed = None, True
+            self._seen, changed, failed = None, True, True
             self._observer.on_trouble("interfaces", str(error))
         else:
             if changed:
@@ -266,6 +283,12 @@ class Lookout:
         # each were announced anew for that, each would wake all others.
         if changed and self._discovery is not None:
             self._discovery.refresh()
+        if self._next_look is not None:
+            self._next_look.cancel()
+            self._next_look = None
+        if failed or not self._watched:
+            loop = asyncio.get_running_loop()
+            self._next_look = loop.call_later(LOOK_SECONDS, self._on_interfaces_changed)
 
 
 def _peers_of(profile: Profile) -> list[Address]:

@@ -90,15 +90,24 @@ class Remembering:
                 f"{self._directory}: members are not remembered: {error}; "
                 "raise `TasksMax=` of the unit, or the limits of this user (ulimit -u, -v)",
             )
+            self._retry()
             return
         self._writer = writer
         self._idle.clear()
+
+    def _retry(self) -> None:
+        if self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(RETRY_SECONDS, self._save)
 
     def _known(self) -> dict[int, RememberedMember]:
         now, wall = boottime(), wall_ms()
         known = {m.id: m for m in self.last.members if wall - m.heard_ms <= REMEMBERED_MS}
         for member in self._present():
-            heard = wall - (now - member.heard_at) // 1_000_000 if member.heard_at else wall
+            before = known.get(member.id)
+            if member.heard_at is not None:
+                heard = wall - (now - member.heard_at) // 1_000_000
+            else:  # it said goodbye
+                heard = before.heard_ms if before is not None else wall
             known[member.id] = RememberedMember(member.id, member.name, member.address, heard)
         return known
 
@@ -119,8 +128,7 @@ class Remembering:
         self._writer = None
         if fault is not None:
             self._observer.on_trouble("members-file", fault)
-            if self._timer is None and self._loop is not None:
-                self._timer = self._loop.call_later(RETRY_SECONDS, self._save)
+            self._retry()
         else:
             self._observer.on_relief("members-file")
         if self._again:

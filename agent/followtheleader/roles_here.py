@@ -49,7 +49,10 @@ def own_address(settings: Settings) -> str:
     """Return an address by which this node may be reached; empty if there is none."""
     if settings.host not in ANYWHERE:
         return settings.host
-    return next((interface.address for interface in usable(settings.interfaces)), "")
+    try:
+        return next((interface.address for interface in usable(settings.interfaces)), "")
+    except OSError:  # the kernel does not tell; the lookout says so
+        return ""
 
 
 def watchdog_limit(timing: Timing) -> Span:
@@ -65,15 +68,14 @@ def role_link(settings: Settings) -> str | None:
     """
     if settings.role_file != DEFAULT_ROLE_FILE or settings.primary:
         return settings.role_file
-    here = os.path.dirname(os.path.abspath(settings.path))
-    return settings.role_file if here == CONFIG_DIR and len(_configured()) == 1 else None
-
-
-def _configured() -> list[str]:
+    here, own = os.path.split(os.path.abspath(settings.path))
+    if here != CONFIG_DIR:
+        return None
     try:
-        return [name for name in os.listdir(CONFIG_DIR) if name.endswith(".yaml")]
+        others = [name for name in os.listdir(CONFIG_DIR) if name.endswith(".yaml")]
     except OSError:
-        return []
+        others = []  # that it cannot be read now says nothing of another instance
+    return settings.role_file if set(others) <= {own} else None
 
 
 class HookFailures:

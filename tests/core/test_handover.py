@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from followtheleader.core import succession
 from followtheleader.core.messages import Handover, Prepare, Release
 from followtheleader.core.types import MS, Reason, Role
 from sim.table import Table, three
@@ -123,6 +124,27 @@ def test_who_leads_again_says_no_more_farewell(quorum: bool) -> None:
     table.run_for(50)
     assert len(table.said("a", Release)) == said
     assert table.leaders() == ["a"]
+
+
+def test_a_will_names_the_voters_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More members than a will has room for, and the voters came last: they are whose locks it
+    frees, and one of them is the heir."""
+    monkeypatch.setattr(succession, "WILL_RECIPIENTS", 4)
+    crowd = [f"n{number}" for number in range(6)]
+    table = Table(f"a {' '.join(crowd)} b c", quorum=True, voters="a b c", priorities={"c": 200})
+    for one in (*crowd, "b", "c"):
+        table.open_road(f"a-{one}")
+        table.start(one)
+    table.step_down("b", sit_out=60_000 * MS)
+    table.step_down("c", sit_out=60_000 * MS)
+    table.start("a")
+    table.until_leads("a")
+    table.run_for(1500)
+    will = table.seats["a"].will
+    assert will is not None
+    names = [one for id, _, _ in will.recipients for one, s in table.seats.items() if s.id == id]
+    assert names[:2] == ["c", "b"]
+    assert names[2:] == ["n0", "n1"]
 
 
 # -- preemption

@@ -13,6 +13,7 @@ import pytest
 
 from followtheleader.core.acceptor import Acceptor, Answer, Lock, Pledge
 from followtheleader.core.actions import Persist, Restart, Send
+from followtheleader.core.events import AddressFound
 from followtheleader.core.messages import (
     Ack,
     Busy,
@@ -329,6 +330,30 @@ def test_a_leader_remembers_the_lock_on_itself() -> None:
     assert table.view("a").quarantined
     table.run_for(2)
     assert not table.view("a").quarantined
+
+
+def test_who_is_asked_to_leave_waits_for_the_end_of_its_job() -> None:
+    """a has yielded to b, and its job is still ending: a program that heard `Stopped` would leave,
+    and take the handler along that ends it."""
+    table = Table("a b")
+    table.cut_road("a-b")
+    for name in "ab":
+        table.start(name)
+    table.until_leads("a")
+    table.until_leads("b")
+    seats = table.seats
+    seats["a"].keeps_job = seats["b"].keeps_job = True
+    table.open_road("a-b")
+    for one, other in ("ab", "ba"):
+        seats[one].hear(AddressFound(seats[other].address))
+    table.run_for(3000)
+    (winner,) = table.leaders()
+    loser = "b" if winner == "a" else "a"
+    table.stop(loser)
+    table.run_for(3000)
+    assert seats[loser].stopped is None
+    table.settle(loser)
+    assert seats[loser].stopped is not None
 
 
 # -- who is who

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from followtheleader.host.notify import Notify, watchdog_interval
+from followtheleader.host.notify import Notify
 
 
 @pytest.fixture
@@ -68,23 +68,3 @@ def test_without_supervisor_nothing_happens_and_nothing_is_imported() -> None:
     )
     environment = {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"}
     subprocess.run([sys.executable, "-c", program], env=environment, check=True, timeout=20)
-
-
-@pytest.mark.parametrize(
-    ("usec", "pid", "interval"),
-    [
-        ("", "", None),
-        ("10000000", "", 5_000_000_000),
-        ("10000000", "ours", 5_000_000_000),
-        ("10000000", "1", None),
-        ("0", "", None),
-        ("ten", "", None),
-        ("-5", "", None),
-    ],
-)
-def test_watchdog_interval(
-    usec: str, pid: str, interval: int | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WATCHDOG_USEC", usec)
-    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "ours" else pid)
-    assert watchdog_interval() == interval

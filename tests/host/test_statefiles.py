@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
@@ -204,6 +205,9 @@ def test_link_of_an_instance_that_is_there_stays(tmp_path: Path) -> None:
     first.publish("leader", {})
     second.publish("follower", {})
     assert first.link() is None
+    agent = socket.socket(socket.AF_UNIX)
+    agent.bind(str(tmp_path / "a/status.sock"))
+    agent.listen()
     refused = second.link()
     assert refused == (
         f"{link}: leads to {tmp_path}/a/role, the role of another instance; let only one be "
@@ -212,7 +216,7 @@ def test_link_of_an_instance_that_is_there_stays(tmp_path: Path) -> None:
     assert link.read_text() == "leader\n"
     assert second.lacks_link
     assert second.missing() == []
-    first.withdraw()
+    agent.close()  # killed: its files stay
     assert second.link() is None
     assert link.read_text() == "follower\n"
     assert not second.lacks_link

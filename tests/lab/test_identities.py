@@ -99,6 +99,21 @@ def test_a_clone_with_the_name_and_the_machine_identity(build: Callable[..., Gro
     pair.check()
 
 
+def test_two_clones_alone(build: Callable[..., Group]) -> None:
+    """Two machines made of one image, and nobody else: they hear of each other by mDNS only, under
+    their own name. Both say so, and one leads."""
+    group = build(2)
+    group.network.machine_id("h2").write_text(group.network.machine_id("h1").read_text())
+    group.configure(group.hosts[1], node="h1")
+    group.start()
+    for host in group.hosts:
+        told = functools.partial(says, host, "another node with this node's identity speaks from")
+        wait_until(told, 25, f"{host} tells of the other", group.describe)
+    one = functools.partial(leads_alone, group)
+    wait_until(one, 15, "one leads", group.describe)
+    holds_for(one, 20, "and it stays so")
+
+
 def test_a_host_gets_another_name(build: Callable[..., Group]) -> None:
     """Without `node` the host's name is the node's. While the agent runs it keeps the one that it
     started with, and a reload says so; no role changes. Restarted, it comes as the new one."""

@@ -32,7 +32,7 @@ def test_literals_are_told_at_once_and_names_soon() -> None:
 
         peers = [("10.0.0.2", 9001), ("localhost", 9002), ("localhost", 9002)]
         peers += [("FD00:0::2", 9001), ("fe80::1%lo", 9001)]
-        running = Resolver(peers, on_addresses, lambda message: None)
+        running = Resolver(peers, on_addresses, lambda message: None, print)
         running.start()
         assert told == {
             "10.0.0.2": [("10.0.0.2", 9001)],
@@ -58,6 +58,7 @@ def test_a_failure_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch)
 
     async def main() -> None:
         told: list[object] = []
+        gone: list[tuple[str, int]] = []
         moved = asyncio.Event()
 
         def on_addresses(host: str, addresses: list[tuple[str, int]]) -> None:
@@ -65,7 +66,7 @@ def test_a_failure_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch)
             if addresses == answers[-1]:
                 moved.set()
 
-        running = Resolver([("host-b", 9001)], on_addresses, told.append)
+        running = Resolver([("host-b", 9001)], on_addresses, told.append, gone.extend)
         running.start()
         await until(moved)
         await running.close()
@@ -75,6 +76,33 @@ def test_a_failure_is_told_once_and_tried_again(monkeypatch: pytest.MonkeyPatch)
             [("10.0.0.2", 9001)],
             [("10.0.0.3", 9001)],
         ]
+        assert gone == [("10.0.0.2", 9001)]
+
+    asyncio.run(main())
+
+
+def test_one_that_resolves_again_is_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the same address as before: the trouble is over."""
+    answers: list[list[tuple[str, int]] | str] = [[("10.0.0.2", 1)], "down", [("10.0.0.2", 1)]]
+    given = iter(answers)
+    monkeypatch.setattr(resolver, "_getaddrinfo", lambda host, port: next(given, answers[-1]))
+    monkeypatch.setattr(resolver, "FIRST_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(resolver, "LAST_RETRY_SECONDS", 0.02)
+
+    async def main() -> None:
+        told: list[object] = []
+        again = asyncio.Event()
+
+        def on_addresses(host: str, addresses: list[tuple[str, int]]) -> None:
+            told.append(addresses)
+            if len(told) == 3:
+                again.set()
+
+        running = Resolver([("host-b", 1)], on_addresses, told.append, told.append)
+        running.start()
+        await until(again)
+        await running.close()
+        assert [isinstance(one, str) for one in told] == [False, True, False]
 
     asyncio.run(main())
 
@@ -101,7 +129,10 @@ def test_peers_change_while_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
                 enough.set()
 
         running = Resolver(
-            [("host-b", 1), ("10.0.0.2", 1), ("host-c", 1), ("10.0.0.9", 1)], on_addresses, print
+            [("host-b", 1), ("10.0.0.2", 1), ("host-c", 1), ("10.0.0.9", 1)],
+            on_addresses,
+            print,
+            print,
         )
         running.start()
         await until(enough)
@@ -130,7 +161,7 @@ def test_a_dead_name_server_delays_no_stop(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(resolver, "_getaddrinfo", never)
 
     async def main() -> None:
-        running = Resolver([("host-b", 9001)], lambda *_: None, lambda _: None)
+        running = Resolver([("host-b", 9001)], lambda *_: None, lambda _: None, print)
         running.start()
         async with asyncio.timeout(5):
             while not asked.is_set():

@@ -31,8 +31,8 @@ end its job, hand over and leave; SIGHUP reloads.
   --runtime-dir DIR  role files and sockets (default /run/ftl/INSTANCE)
   --state-dir DIR    what must survive a restart (default /var/lib/ftl/INSTANCE)
 
-Exit: 0 stopped as asked, 1 a disk is full or fails, 2 wrong usage, 78 the configuration, a
-directory, the address or another agent of this instance is in the way.
+Exit: 0 stopped as asked, 1 a disk is full or fails or the address is not there (yet), 2 wrong
+usage, 78 the configuration, a directory, the port or another agent of this instance is in the way.
 
 Example, without root and without installing anything:
   ftl-agent run -c ./svc.yaml --runtime-dir ./run --state-dir ./state
@@ -52,10 +52,10 @@ def main(argv: list[str]) -> int:
     try:
         with _signals_heeded():
             return _run(named, path, said.values.get("runtime-dir"), said.values.get("state-dir"))
-    except StateError as fault:
+    except (StateError, AddressError) as fault:
         print(fault, file=sys.stderr)
         return cli.NO if fault.passing else cli.BAD_START
-    except (ConfigError, InstanceRunning, AddressError) as fault:
+    except (ConfigError, InstanceRunning) as fault:
         print(fault, file=sys.stderr)
         return cli.BAD_START
 

@@ -6,6 +6,7 @@ Both serve ``ftl-agent check``. Nothing here stops an agent from starting.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import socket
@@ -261,6 +262,8 @@ def _about_network(settings: Settings) -> list[str]:
     if link and os.path.isdir(link) and not os.path.islink(link):
         text = "is a directory, and nothing will lead to the role; name the link in it"
         found.append(f"role_file: {link} {text}")
+    if not _is_bindable(settings.host):
+        found.append(f"host: {settings.host} is not an address of this host now")
     if settings.host.startswith("127.") or settings.host == "::1":
         found.append(f"host: {settings.host}, only agents on this same host are heard")
     if "static" in settings.discovery and settings.port is None and _other_instances(settings):
@@ -269,6 +272,22 @@ def _about_network(settings: Settings) -> list[str]:
             "which port this one gets; set port"
         )
     return found
+
+
+def _is_bindable(host: str) -> bool:
+    """Whether a socket can have this address now; a zone that does not exist is told elsewhere."""
+    plain, _, zone = host.partition("%")
+    try:
+        if ":" not in host:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+                bound.bind((host, 0))
+        else:
+            scope = socket.if_nametoindex(zone) if zone and not zone.isdigit() else int(zone or 0)
+            with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as bound:
+                bound.bind((plain, 0, 0, scope))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _other_instances(settings: Settings) -> bool:

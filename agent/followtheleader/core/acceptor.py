@@ -1,6 +1,7 @@
 """The acceptor: whom this node believes in, and since when it may believe in another.
 
-Rule 1: a live lock is never replaced; it ends by its time or by its owner's word.
+Rule 1: a live lock is never replaced; it ends by its time or by its owner's word. (Hearsay is none:
+it gives way to the first heartbeat that is heard.)
 Rule 2: a lock belongs to an owner, that is a node *and* its incarnation.
 Rule 3: a word that came too late (a term that its owner has given up) frees and locks nothing.
 

@@ -23,6 +23,7 @@ from followtheleader.core.events import (
     AddressFound,
     Event,
     HandoverRequested,
+    IdentityTaken,
     LinkChanged,
     PauseRequested,
     Received,
@@ -84,6 +85,8 @@ class Election:
         """Fold one event into the state; return what must be done, in order."""
         c, due = self._c, self._due
         c.out.begin(now)
+        if self._proposer.stopped:
+            return c.out.actions  # to speak now would be to come back
         if now >= due:
             # After a write it is the disk that was slow, and the claim's time begins anew.
             slow_disk = isinstance(event, Stored | StoreFailed)
@@ -115,6 +118,8 @@ class Election:
             case StepDownRequested():
                 c.agenda.sit_out(event.sit_out)
                 self._proposer.step_down(Reason.STEPPED_DOWN, event.sit_out)
+            case IdentityTaken():
+                self._learner.yield_identity()
             case HandoverRequested():
                 self._handovers.request(event.target)
             case PauseRequested():

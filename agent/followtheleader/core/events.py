@@ -86,6 +86,11 @@ class Stored:
 
 
 @value
+class IdentityTaken:
+    """A node with our id and a later incarnation speaks, and has done so for a while."""
+
+
+@value
 class StepDownRequested:
     """Hand leadership over, and do not claim again for ``sit_out``."""
 
@@ -132,6 +137,7 @@ Event = (
     | Settled
     | StoreFailed
     | Stored
+    | IdentityTaken
     | StepDownRequested
     | HandoverRequested
     | PauseRequested

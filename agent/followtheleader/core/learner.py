@@ -53,7 +53,7 @@ from followtheleader.core.types import (
 
 RESTART_WITHIN: Span = 60 * NANOSECONDS
 """A node that learns this long after its start that its identity lives on elsewhere is a clone."""
-TAKEN_FOR: Span = 10 * NANOSECONDS
+TAKEN_FOR: Span = 60 * NANOSECONDS
 """Nobody hears a node whose identity another has: it does not lead before it was told nothing of
 that for so long."""
 
@@ -163,9 +163,9 @@ class Learner:
         if young and self._proposer.idle and not self._c.agenda.stopping:
             self._c.out.add(Restart(hello.seen))
         else:
-            self._yield_identity()
+            self.yield_identity()
 
-    def _yield_identity(self) -> None:
+    def yield_identity(self) -> None:
         """Another node is heard in our place: to lead now is to lead nobody, beside others."""
         c, now = self._c, self._c.out.now
         c.agenda.sit_out(TAKEN_FOR)

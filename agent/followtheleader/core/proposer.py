@@ -456,7 +456,8 @@ class Proposer:
     def leave(self) -> None:
         """Say goodbye, unless something that must be said first is still to come."""
         c = self._c
-        if self.stopped or self._farewells or self.leading or self.lapsed is not None:
+        waits = self.leading or self.lapsed is not None or self._c.roles.owes
+        if self.stopped or self._farewells or waits:
             return
         self.stopped = True
         now = c.out.now

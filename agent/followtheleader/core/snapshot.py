@@ -1,4 +1,8 @@
-"""Take a `View` of an election: only reads."""
+"""Take a `View` of an election: only reads, and only what another thread may read meanwhile.
+
+The library's users ask from their own threads: members are copied in one go before they are looked
+at, for they may join and leave in the loop's thread.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +42,7 @@ def take_snapshot(context: Context, proposer: Proposer, now: Instant) -> View:
         lock_owner=lock.owner if lock else None,
         lock_until=lock.until if lock else None,
         connected=_connected_voters(context, proposer, now),
-        members=tuple(_member(peer, context) for peer in c.membership.peers.values()),
+        members=tuple(_member(peer, context) for peer in list(c.membership.peers.values())),
         listening=now < c.agenda.listening_until,
         sits_out_until=c.agenda.sit_out_until,
         paused_until=c.pauses.until if c.pauses.is_on(now) else None,
@@ -66,7 +70,7 @@ def _connected_voters(context: Context, proposer: Proposer, now: Instant) -> int
     recent = max(2 * node.timing.patience, CONNECTED_FOR)
     names = {
         peer.name
-        for peer in context.membership.peers.values()
+        for peer in list(context.membership.peers.values())
         if peer.name in node.voters
         and peer.compatible
         and not peer.left

@@ -54,12 +54,21 @@ class Will:
     def write(self, lease: Lease) -> None:
         """Deposit it while leading under ``lease``, if anything in it has changed."""
         c = self._c
-        members = [(p.owner.id, p.address, p.version) for p in c.membership.members(c.out.now)]
         release = Release(lease.term, choose_successor(c, lease))
+        members = [(p.owner.id, p.address, p.version) for p in self._recipients(release)]
         will = DepositWill(release, tuple(members[:WILL_RECIPIENTS]))
         if will != self.deposited:
             self.deposited = will
             c.out.add(will)
+
+    def _recipients(self, release: Release) -> list[Peer]:
+        """Who has to hear it first, for there may be more than a will can name: the successor, the
+        voters; then the others, in the order in which they joined."""
+        members = list(self._c.membership.members(self._c.out.now))
+        if len(members) > WILL_RECIPIENTS:
+            voters = self._c.node.voters
+            members.sort(key=lambda p: (p.owner.id != release.successor, p.name not in voters))
+        return members
 
     def withdraw(self) -> None:
         """There is nothing left that it could free."""

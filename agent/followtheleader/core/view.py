@@ -9,7 +9,7 @@ from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Own
 
 @dataclass(frozen=True, slots=True)
 class MemberView:
-    """Another member. ``heard_at`` None: never heard in this life, or it said goodbye.
+    """Another member. ``heard_at`` None: it said goodbye.
 
     ``versions``: the lowest and the highest that it speaks; ``version``: the one that is spoken
     with it, `NO_VERSION` if there is none in common.

@@ -75,16 +75,6 @@ class Notify:
         self._notifier.notify(message.encode("utf-8", "replace").decode("latin-1"))
 
 
-def watchdog_interval() -> int | None:
-    """How often, in nanoseconds, WATCHDOG=1 is due: half of systemd's limit; None if not asked."""
-    limit, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
-    if not limit.isascii() or not limit.isdigit() or int(limit) == 0:
-        return None
-    if pid and pid != str(os.getpid()):
-        return None
-    return int(limit) * 1000 // 2
-
-
 def _connect() -> _Notifier | None:
     try:
         from sdnotify import SystemdNotifier  # type: ignore[import-untyped]

@@ -11,7 +11,6 @@ import stat
 from followtheleader.errors import StateError
 
 STATUS_SOCKET = "status.sock"
-CONTROL_SOCKET = "control.sock"
 
 
 def locate(instance: str, runtime_dir: str | None = None) -> str:

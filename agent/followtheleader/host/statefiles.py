@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 from collections.abc import Mapping
 
@@ -139,6 +140,19 @@ def _mark(path: str) -> tuple[int, ...]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def _is_served(role_path: str) -> bool:
+    """Whether an agent runs there; what a killed one has left does not count."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)
+        try:
+            connection.connect(os.path.join(os.path.dirname(role_path), "status.sock"))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return True
+
+
 def _make_link(path: str, target: str) -> str | None:
     try:
         # symlink() never replaces: what appears meanwhile is found by the second attempt.
@@ -151,7 +165,7 @@ def _make_link(path: str, target: str) -> str | None:
     found = os.readlink(path)
     if found == target:
         return None
-    if os.path.basename(found) == "role" and os.path.isfile(found):
+    if os.path.basename(found) == "role" and os.path.isfile(found) and _is_served(found):
         return (
             f"{path}: leads to {found}, the role of another instance; let only one be `primary`, "
             "or set role_file for one of them"

@@ -59,7 +59,7 @@ def usable(names: tuple[str, ...] = ()) -> list[Interface]:
 
 def holding(address: str) -> list[Interface]:
     """The interfaces that have this address, in its canonical form, whatever their names are."""
-    return [interface for interface in _all() if interface.address == address]
+    return [interface for interface in _all(lasting=False) if interface.address == address]
 
 
 def missing(names: tuple[str, ...]) -> list[str]:
@@ -92,10 +92,10 @@ def _chosen(name: str, names: tuple[str, ...]) -> bool:
     return name in names if names else _LEFT_OUT.fullmatch(name) is None
 
 
-def _all() -> list[Interface]:
+def _all(*, lasting: bool = True) -> list[Interface]:
     found = []
     zones: dict[int, str] = {}
-    for index, address, prefix in host_addresses():
+    for index, address, prefix in host_addresses(lasting=lasting):
         name = zones.get(index) or zones.setdefault(index, zone_of(index))
         full = f"{address}%{name}" if is_link_local(address) else address
         found.append(Interface(name, index, full, prefix))

@@ -138,7 +138,10 @@ class Discovery:
         delay = FIRST_RETRY_SECONDS
         while True:
             began = loop.time()
-            failure = await self._work()
+            try:
+                failure = await self._work()
+            except Exception as error:  # noqa: BLE001 - a library's defect: told, and tried again
+                failure = repr(error)
             if failure is None:
                 continue
             if loop.time() - began > LAST_RETRY_SECONDS:

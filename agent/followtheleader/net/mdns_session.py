@@ -209,7 +209,8 @@ class Session:
             self._enqueue(name)
 
     def _enqueue(self, name: str) -> None:
-        if name in self._pending or name.lower() == self._member.name.lower():
+        # Our own name too: a clone of this host announces itself under it, at another address.
+        if name in self._pending:
             return
         if not self._found.full():
             self._pending.add(name)

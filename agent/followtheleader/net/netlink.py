@@ -33,10 +33,11 @@ class HostAddress(NamedTuple):
     prefix: int
 
 
-def host_addresses() -> list[HostAddress]:
+def host_addresses(*, lasting: bool = True) -> list[HostAddress]:
     """Return the addresses by which this host can be found, IPv4 first. Raises `OSError`.
 
-    IPv6 ones are left out while they are tested, and when they are temporary or deprecated.
+    IPv6 ones are left out while they are tested, and when they are temporary or deprecated; not so
+    with ``lasting`` False.
     """
     found = []
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as kernel:
@@ -48,11 +49,11 @@ def host_addresses() -> list[HostAddress]:
                 + _ADDRESS.pack(family, 0, 0, 0, 0)
             )
             # Without IPv6 the kernel lists what it has: IPv4 once more.
-            found += [a for a in _read(kernel, family) if a not in found]
+            found += [a for a in _read(kernel, family, lasting) if a not in found]
     return found
 
 
-def _read(kernel: socket.socket, family: int) -> Iterator[HostAddress]:
+def _read(kernel: socket.socket, family: int, lasting: bool) -> Iterator[HostAddress]:
     while True:
         answer = kernel.recv(_ANSWER)
         at = 0
@@ -64,13 +65,13 @@ def _read(kernel: socket.socket, family: int) -> Iterator[HostAddress]:
                 (number,) = struct.unpack_from("=i", answer, at + _HEADER.size)
                 raise OSError(-number, "the kernel does not list the addresses")
             if kind == _NEW_ADDRESS:
-                parsed = _parse(answer[at + _HEADER.size : at + length], family)
+                parsed = _parse(answer[at + _HEADER.size : at + length], family, lasting)
                 if parsed is not None:
                     yield parsed
             at += max(_aligned(length), _HEADER.size)
 
 
-def _parse(message: bytes, wanted: int) -> HostAddress | None:
+def _parse(message: bytes, wanted: int, lasting: bool) -> HostAddress | None:
     family, prefix, flags, _, index = _ADDRESS.unpack_from(message)
     attributes = _attributes(message[_ADDRESS.size :])
     raw = attributes.get(_IFA_LOCAL, attributes.get(_IFA_ADDRESS))
@@ -78,7 +79,7 @@ def _parse(message: bytes, wanted: int) -> HostAddress | None:
         return None
     if _IFA_FLAGS in attributes:
         (flags,) = _FLAGS.unpack(attributes[_IFA_FLAGS])
-    if family == socket.AF_INET6 and not _is_lasting(flags):
+    if family == socket.AF_INET6 and lasting and not _is_lasting(flags):
         return None
     return HostAddress(index, socket.inet_ntop(family, raw), prefix)
 

@@ -23,8 +23,8 @@ class Resolver:
     """Resolves (host, port) pairs for as long as it runs.
 
     ``on_addresses(host, addresses)`` is called in the loop whenever a peer's set of addresses, of
-    both families, is new or has changed; ``on_failure(message)`` once for each peer until it
-    resolves again.
+    both families, is new or has changed, or when it resolves again; ``on_failure(message)`` once
+    for each peer until then; ``on_gone(addresses)`` for those that no peer has any more.
     """
 
     def __init__(
@@ -32,13 +32,15 @@ class Resolver:
         peers: Iterable[Address],
         on_addresses: Callable[[str, list[Address]], None],
         on_failure: Callable[[str], None],
+        on_gone: Callable[[list[Address]], None],
     ) -> None:
         self._peers = list(dict.fromkeys(peers))
         self._on_addresses = on_addresses
         self._on_failure = on_failure
+        self._on_gone = on_gone
         self._tasks: dict[Address, asyncio.Task[None]] = {}
-        # Every address that a peer ever had: nobody takes them back but `change`.
-        self._told: dict[Address, dict[Address, None]] = {}
+        # The addresses that each peer has now.
+        self._told: dict[Address, list[Address]] = {}
         self._started = False
 
     def start(self) -> None:
@@ -53,16 +55,20 @@ class Resolver:
         gone = [peer for peer in self._peers if peer not in wanted]
         new = [peer for peer in wanted if peer not in self._peers]
         self._peers = wanted
-        dropped: dict[Address, None] = {}
+        dropped: list[Address] = []
         for peer in gone:
             if task := self._tasks.pop(peer, None):
                 task.cancel()
-            dropped |= self._told.pop(peer, {})
-        kept = {address for told in self._told.values() for address in told}
+            dropped += self._told.pop(peer, [])
+        orphans = self._nobodys(dropped)
         if self._started:
             for peer in new:
                 self._begin(peer)
-        return [address for address in dropped if address not in kept]
+        return orphans
+
+    def _nobodys(self, addresses: list[Address]) -> list[Address]:
+        kept = {address for told in self._told.values() for address in told}
+        return [address for address in dict.fromkeys(addresses) if address not in kept]
 
     async def close(self) -> None:
         """Stop; nothing is called afterwards."""
@@ -81,8 +87,10 @@ class Resolver:
             self._tasks[peer] = loop.create_task(self._keep_resolving(host, port))
 
     def _tell(self, peer: Address, addresses: list[Address]) -> None:
-        self._told.setdefault(peer, {}).update(dict.fromkeys(addresses))
+        before, self._told[peer] = self._told.get(peer, []), addresses
         self._on_addresses(peer[0], addresses)
+        if gone := self._nobodys(before):
+            self._on_gone(gone)
 
     async def _keep_resolving(self, host: str, port: int) -> None:
         known: list[Address] = []
@@ -96,10 +104,10 @@ class Resolver:
                     self._on_failure(f"peers: {host}: {found}; {cure}")
                 reported = True
             else:
-                reported = False
+                again, reported = reported, False
                 # Names move (containers, DHCP): a resolved one is asked again too, but calmly.
                 wait = LAST_RETRY_SECONDS
-                if found != known:
+                if found != known or again:
                     known = found
                     self._tell((host, port), found)
             await asyncio.sleep(wait)

@@ -324,8 +324,10 @@ def _cannot_bind(host: str, port: int, error: OSError) -> AddressError:
             f"host: this host does not speak the family of {host}; set another, or 0.0.0.0 for all"
         )
     if error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV, None):
+        # It may come later: from DHCP, or when IPv6 has tested it.
         return AddressError(
-            f"host: {host} is not an address of this host; set one that is, or 0.0.0.0 for all"
+            f"host: {host} is not an address of this host; set one that is, or 0.0.0.0 for all",
+            passing=True,
         )
     where = show((host, port))
     return AddressError(f"host: cannot listen on {where}: {error.strerror}; set another")
