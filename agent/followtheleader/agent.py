@@ -31,23 +31,17 @@ from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
 from followtheleader.core.types import NANOSECONDS, Address, Instant, LeaderInfo, Role
 from followtheleader.driver import Driver
-from followtheleader.errors import ConfigError, InvariantBroken
+from followtheleader.errors import ConfigError, InvariantBroken, is_ours
 from followtheleader.guardian.link import GuardianLink, Link, UnitLink
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.directories import Directories
 from followtheleader.host.instance import InstanceLock
 from followtheleader.host.journal import Journal
+from followtheleader.meaning import own_address, profile_of, role_link
 from followtheleader.presence import LOOK_SECONDS, Presence
-from followtheleader.roles_here import (
-    HookFailures,
-    is_ours,
-    own_address,
-    profile_of,
-    role_link,
-)
 from followtheleader.service_manager import ServiceManager
-from followtheleader.supervision import Supervision
+from followtheleader.supervision import HookFailures, Supervision
 from followtheleader.timers import Timers
 from followtheleader.troubles import Troubles
 
@@ -463,7 +457,7 @@ class Agent:
         elif ok:
             self._failures.forget()
         else:
-            sit_out = self._failures.next_pause()
+            sit_out = self._failures.next_sit_out()
             seconds = sit_out // NANOSECONDS
             text = f"on_leader failed: stepping down, and not claiming for {seconds} s"
             self._journal.error("hook-failed", text)

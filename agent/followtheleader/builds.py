@@ -13,7 +13,6 @@ from followtheleader.core.addresses import show
 from followtheleader.core.types import NO_VERSION, Instant
 from followtheleader.core.view import MemberView
 from followtheleader.observer import Observer
-from followtheleader.report import is_alive
 
 
 class Builds:
@@ -32,7 +31,7 @@ class Builds:
         found = {
             f"member {member.name}": self._describe(member)
             for member in members
-            if member.version == NO_VERSION and is_alive(member, now)
+            if member.version == NO_VERSION and member.is_there(now)
         }
         for kind in self._told:
             if kind not in found:

@@ -33,9 +33,8 @@ from followtheleader.core.events import Settled, StopRequested
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
 from followtheleader.driver import Driver
-from followtheleader.errors import FtlError
+from followtheleader.errors import FtlError, is_ours
 from followtheleader.observer import Profile
-from followtheleader.roles_here import is_ours
 
 EVENTS = ("leader", "follower", "reelection", "error")
 HEARTBEAT_MS = 250

@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 
 from followtheleader.core.actions import ChangeRole
 from followtheleader.core.addresses import show
-from followtheleader.core.membership import SEEN_FOR
 from followtheleader.core.node import Node
 from followtheleader.core.types import MS, Instant, LeaderInfo, Role
 from followtheleader.core.view import MemberView, View
@@ -77,7 +76,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "voter": member.voter,
         "versions": list(member.versions),
         "heard_ms_ago": heard,
-        "alive": is_alive(member, now),
+        "alive": member.is_there(now),
     }
 
 
@@ -150,13 +149,8 @@ def _pause_problem(view: View, now: Instant) -> list[str]:
 
 def is_name_shared(view: View, node: Node, now: Instant) -> bool:
     """Whether two members that are there, ourselves included, have one name."""
-    names = [m.name for m in view.members if is_alive(m, now)]
+    names = [m.name for m in view.members if m.is_there(now)]
     return len({node.name, *names}) <= len(names)
-
-
-def is_alive(member: MemberView, now: Instant) -> bool:
-    """Has it said anything within the time in which members greet each other?"""
-    return member.heard_at is not None and now - member.heard_at <= SEEN_FOR
 
 
 def status_line(view: View, node: Node, now: Instant) -> str:
@@ -166,7 +160,7 @@ def status_line(view: View, node: Node, now: Instant) -> str:
 
 
 def _status_line(view: View, node: Node, now: Instant) -> str:
-    members = 1 + sum(1 for m in view.members if is_alive(m, now))
+    members = 1 + sum(1 for m in view.members if m.is_there(now))
     many = f"{members} member{'s' if members > 1 else ''}"
     if view.role is Role.LEADER:
         return f"leader, term {view.term}, {many}"

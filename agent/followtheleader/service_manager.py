@@ -8,13 +8,14 @@ watchdog is fed from the agent's own loop, and only while the election is not la
 from __future__ import annotations
 
 from followtheleader import report
-from followtheleader.core.types import NANOSECONDS, Role
+from followtheleader.core.timing import Timing
+from followtheleader.core.types import NANOSECONDS, Role, Span
 from followtheleader.driver import Driver
 from followtheleader.host.clock import boottime
 from followtheleader.host.notify import Notify
-from followtheleader.roles_here import watchdog_limit
 from followtheleader.timers import Timers
 
+WATCHDOG_AT_LEAST: Span = 2 * NANOSECONDS
 EXTENSION = 60 * NANOSECONDS
 """A stop that goes on is prolonged by this, again and again."""
 
@@ -84,3 +85,8 @@ class ServiceManager:
         self.tell_status()  # who falls silent makes no event
         seconds = watchdog_limit(self._driver.node.timing) / 1e9
         self._timers.after("watchdog", seconds / 4, self._beat)
+
+
+def watchdog_limit(timing: Timing) -> Span:
+    """Return how long this agent may be silent before its supervisor ends it."""
+    return max(3 * timing.lock, WATCHDOG_AT_LEAST)

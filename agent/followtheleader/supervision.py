@@ -35,6 +35,26 @@ ORPHANS_PATIENCE: Span = 5 * NANOSECONDS
 ORPHANS_LOOK_SECONDS = 0.02
 
 
+LONGEST_SIT_OUT: Span = 300 * NANOSECONDS
+
+
+class HookFailures:
+    """How long to sit out after an on_leader that failed: 1 s, doubled each time, up to 5 min."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def forget(self) -> None:
+        """It worked."""
+        self._count = 0
+
+    def next_sit_out(self) -> Span:
+        """It failed once more."""
+        span = min(NANOSECONDS << min(self._count, 20), LONGEST_SIT_OUT)
+        self._count += 1
+        return span
+
+
 class Supervision:
     """One guardian at a time, and the newest word for it."""
 

@@ -17,7 +17,7 @@ from followtheleader.config import advice
 from followtheleader.config.durations import MS, format_duration
 from followtheleader.config.loader import examine
 from followtheleader.config.settings import Settings
-from followtheleader.roles_here import DEFAULT_ROLE_FILE
+from followtheleader.meaning import DEFAULT_ROLE_FILE
 
 USAGE = """\
 usage: ftl-agent check [FILE|INSTANCE] [--json]

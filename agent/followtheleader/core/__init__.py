@@ -60,8 +60,8 @@ and otherwise not there.
     last will    the RELEASE that the guardian sends for a dead agent
 
 Where to read on: `election` (the loop, and what time brings), `learner` (what others say),
-`proposer` (what a candidate and a leader do), `acceptor` and `lease` (the two halves of the safety
-argument), `membership` (who is who), `pause` (what is known of one).
+`proposer` (what a candidate and a leader do), `agenda` (when, and when not), `acceptor` and `lease`
+(the two halves of the safety argument), `membership` (who is who), `pause` (what is known of one).
 Sources: Trencseni, Gazso, Reinhardt, *PaxosLease* (arXiv 1209.4187, as revised in 2026); Raft's
 check-quorum and leader stickiness; VRRP's resignation (RFC 9568); Lifeguard (doubt in oneself).
 """

@@ -23,7 +23,6 @@ from followtheleader.core.peers import (
     ADDRESSES_EACH,
     ANSWER_EVERY,
     FIRST_PAUSE,
-    KEEPALIVE,
     Peer,
     Seed,
     digest,
@@ -44,8 +43,6 @@ from followtheleader.core.types import (
 MEMBER_FOR: Span = 600 * NANOSECONDS
 """A leader heartbeats every member heard within this time."""
 FORGOTTEN_AFTER: Span = 86_400 * NANOSECONDS
-SEEN_FOR: Span = KEEPALIVE + 5 * NANOSECONDS
-"""Heard within this time: shown as there. Longer, and it has not answered a greeting."""
 LONGEST_PAUSE: Span = 10 * NANOSECONDS
 """Between two HELLOs to where nobody answers."""
 ALIVE_FOR: Span = 45 * NANOSECONDS

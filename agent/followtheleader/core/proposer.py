@@ -19,7 +19,8 @@ from __future__ import annotations
 from followtheleader.core.acceptor import FOREVER, Lock, Pledge
 from followtheleader.core.actions import ExtendLease, PublishToken, Stopped
 from followtheleader.core.claims import Claim, Leaving
-from followtheleader.core.context import RETRY_DISK_AFTER, Context
+from followtheleader.core.context import Context
+from followtheleader.core.disk import RETRY_DISK_AFTER
 from followtheleader.core.lease import Lease
 from followtheleader.core.messages import Ack, Bye, Heartbeat, Nack, Prepare, Promise, Release
 from followtheleader.core.peers import Peer

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Owner, Role, Term
+from followtheleader.core.peers import KEEPALIVE
+from followtheleader.core.types import (
+    NANOSECONDS,
+    Address,
+    Instant,
+    LeaderInfo,
+    NodeId,
+    Owner,
+    Role,
+    Span,
+    Term,
+)
+
+SEEN_FOR: Span = KEEPALIVE + 5 * NANOSECONDS
+"""Heard within this time: shown as there. Longer, and it has not answered a greeting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +39,10 @@ class MemberView:
     versions: tuple[int, int]
     version: int
     heard_at: Instant | None
+
+    def is_there(self, now: Instant) -> bool:
+        """Has it said anything within the time in which members greet each other?"""
+        return self.heard_at is not None and now - self.heard_at <= SEEN_FOR
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,12 @@
-"""Small decisions of the agent on this host: who we are to the others, who makes ``/run/ftl/role``,
-when to try again, whose defect an exception is."""
+"""What a configuration means on this host: who we are to others, and who makes the role link."""
 
 from __future__ import annotations
 
 import os
-from types import TracebackType
 
 from followtheleader.config.settings import Settings
 from followtheleader.core.addresses import ANYWHERE
-from followtheleader.core.timing import Timing
-from followtheleader.core.types import NANOSECONDS, NodeId, Span
+from followtheleader.core.types import NodeId
 from followtheleader.host.directories import Directories
 from followtheleader.host.identity import node_id
 from followtheleader.net.interfaces import usable
@@ -17,9 +14,6 @@ from followtheleader.observer import Profile
 
 CONFIG_DIR = "/etc/ftl"
 DEFAULT_ROLE_FILE = "/run/ftl/role"
-WATCHDOG_AT_LEAST: Span = 2 * NANOSECONDS
-LONGEST_PAUSE: Span = 300 * NANOSECONDS
-BORDERS = ("/followtheleader/net/", "/followtheleader/host/sockets.py")
 
 
 def profile_of(settings: Settings, directories: Directories, me: NodeId | None = None) -> Profile:
@@ -55,11 +49,6 @@ def own_address(settings: Settings) -> str:
         return ""
 
 
-def watchdog_limit(timing: Timing) -> Span:
-    """Return how long this agent may be silent before its supervisor ends it."""
-    return max(3 * timing.lock, WATCHDOG_AT_LEAST)
-
-
 def role_link(settings: Settings) -> str | None:
     """Return the path of the role link that this instance makes, or None if it makes none.
 
@@ -76,30 +65,3 @@ def role_link(settings: Settings) -> str | None:
     except OSError:
         others = []  # that it cannot be read now says nothing of another instance
     return settings.role_file if set(others) <= {own} else None
-
-
-class HookFailures:
-    """How long to sit out after an on_leader that failed: 1 s, doubled each time, up to 5 min."""
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def forget(self) -> None:
-        """It worked."""
-        self._count = 0
-
-    def next_pause(self) -> Span:
-        """It failed once more."""
-        pause = min(NANOSECONDS << min(self._count, 20), LONGEST_PAUSE)
-        self._count += 1
-        return pause
-
-
-def is_ours(trace: TracebackType | None) -> bool:
-    """Does a frame belong to this package, and not only to where libraries and clients end?"""
-    while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if "/followtheleader/" in name and not any(place in name for place in BORDERS):
-            return True
-        trace = trace.tb_next
-    return False
