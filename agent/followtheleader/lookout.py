@@ -76,7 +76,7 @@ class Lookout:
         if not self._watched:
             text = f"changes of interfaces are not told here: looked for every {LOOK_SECONDS:g} s"
             self._observer.on_note("interfaces", text, {})
-        self._on_interfaces_changed()
+        self._take_up()
         if self._discovery is not None:
             self._discovery.start()
 
@@ -270,6 +270,14 @@ class Lookout:
         return "no usable interface"
 
     def _on_interfaces_changed(self) -> None:
+        changed = self._take_up()
+        # Routers prolong IPv6 addresses every few minutes, or seconds, on all hosts at once: if
+        # each were announced anew for that, each would wake all others.
+        if changed and self._discovery is not None:
+            self._discovery.refresh()
+
+    def _take_up(self) -> bool:
+        """Look; where the kernel does not answer, or tells of no changes, again after a while."""
         failed = False
         try:
             changed = self._look()
@@ -279,16 +287,13 @@ class Lookout:
         else:
             if changed:
                 self._observer.on_interfaces()
-        # Routers prolong IPv6 addresses every few minutes, or seconds, on all hosts at once: if
-        # each were announced anew for that, each would wake all others.
-        if changed and self._discovery is not None:
-            self._discovery.refresh()
         if self._next_look is not None:
             self._next_look.cancel()
             self._next_look = None
         if failed or not self._watched:
             loop = asyncio.get_running_loop()
             self._next_look = loop.call_later(LOOK_SECONDS, self._on_interfaces_changed)
+        return changed
 
 
 def _peers_of(profile: Profile) -> list[Address]:
