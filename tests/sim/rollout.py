@@ -1,10 +1,10 @@
 """A changed list of voters, rolled out host by host while the storm goes on.
 
 A schedule is that of its seed, with other lists: each host's file gets the next list at some time,
-and an agent reads it when it is started next, by the rollout or after a fault. Between two lists
-that differ by one name nothing is waited for; the next change begins when no agent runs the list
-before. All invariants hold throughout, over all lists: I1, I2, I7 and I8 ask nobody for a list, and
-whether enough locks cover a lease is asked of the list that its leader was started with.
+and an agent reads it when it is started next, by the rollout or after a fault. Within a change
+nothing is waited for; the next one begins when all that run run the new list, and one leads by it.
+All invariants hold throughout, over all lists: I1, I2, I7 and I8 ask nobody for a list, and whether
+enough locks cover a lease is asked of the list that its leader was started with.
 
 ``python -m sim.rollout --seeds 2000`` runs many, ``--seed 7`` one.
 """
@@ -24,12 +24,12 @@ from sim.faults import Storm
 from sim.host import Host
 from sim.invariants import Violation
 from sim.plan import Plan, draw
-from sim.schedule import Outcome, defects_told, settle
+from sim.schedule import LOOK_EVERY, Outcome, defects_told, settle
 from sim.world import World
 
 Voters = tuple[str, ...]
-LATEST_END = 120 * NANOSECONDS
-"""After the storm a rollout needs no longer."""
+RESTARTS_END = 120 * NANOSECONDS
+"""After the storm all restarts take no longer; then there is a leader to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +99,23 @@ def run_rollout(rollout: Rollout) -> Outcome:
 def _run(world: World, rollout: Rollout) -> Outcome:
     plan = rollout.plan
     world.discovery = plan.discovery
-    operator = _Operator(world, rollout)
+    operator = Operator(world, rollout)
     for host in world.hosts:
         world.after(int(world.rng.random() * 2 * NANOSECONDS), host.start)
     storm = Storm(world, plan)
     world.at(world.rng.randrange(5) * NANOSECONDS, storm.begin)
     world.run_until(max(plan.torment, rollout.begins_at))
     storm.calm()
-    if not world.run_while(lambda: not operator.done, world.now + LATEST_END):
+    latest = world.now + RESTARTS_END + 2 * plan.convergence_bound()
+    if not world.run_while(lambda: not operator.done, latest):
         world.invariants.fail(world.hosts[0], "the rollout does not come to its end")
     return settle(world, plan)
 
 
-class _Operator:
+class Operator:
     """Writes the lists into the hosts' files and restarts the agents, in any order and way."""
+
+    waits_for_leader = True
 
     def __init__(self, world: World, rollout: Rollout) -> None:
         self.done = False
@@ -145,14 +148,21 @@ class _Operator:
             if host.agent is not None and not (host.agent.stopping or host.frozen):
                 self._restart(host)
             world.after(int(rng.expovariate(1.0) * self._pace), self._go_on)
-        elif len(self._lists) > 1:
-            world.after(int(rng.random() * 3 * NANOSECONDS), self._begin)
-        else:
+        elif len(self._lists) == 1:
             self.done = True
+        elif self.waits_for_leader and not any(self._leads(host) for host in world.hosts):
+            world.after(LOOK_EVERY, self._go_on)
+        else:
+            world.after(int(rng.random() * 3 * NANOSECONDS), self._begin)
 
     def _is_done(self, host: Host) -> bool:
         runs = host.agent.election.node.voters if host.agent is not None else self._lists[0]
         return runs == host.voters == self._lists[0]
+
+    def _leads(self, host: Host) -> bool:
+        """Does it lead by the present list? What is over for all others may go on for a frozen one."""
+        runs = host.agent.election.node.voters if host.agent is not None else ()
+        return runs == self._lists[0] and self._world.deadline_of(host) is not None
 
     def _restart(self, host: Host) -> None:
         way = self._rng.choice(("stop", "stop", "kill", "crash"))
