@@ -27,7 +27,8 @@ def of(text: str) -> Settings:
 @st.composite
 def timings(draw: st.DrawFn) -> str:
     """The timing keys, to the nanosecond, from one end of what is accepted to the other."""
-    heartbeat = draw(st.one_of(st.integers(SHORTEST, SHORTEST + 99), st.integers(SHORTEST, LONGEST)))
+    shortest = st.integers(SHORTEST, SHORTEST + 99)
+    heartbeat = draw(st.one_of(shortest, st.integers(SHORTEST, LONGEST)))
     most = min(100, MAX_PATIENCE // heartbeat - 1)
     forgiven = draw(st.integers(1, most))
     stop = draw(st.one_of(st.integers(0, 99), st.integers(0, MAX_STOP_TIMEOUT)))

@@ -160,7 +160,7 @@ class Operator:
         return runs == host.voters == self._lists[0]
 
     def _leads(self, host: Host) -> bool:
-        """Does it lead by the present list? What is over for all others may go on for a frozen one."""
+        """Does it lead by the present list?"""
         runs = host.agent.election.node.voters if host.agent is not None else ()
         return runs == self._lists[0] and self._world.deadline_of(host) is not None
 

@@ -147,7 +147,8 @@ def _failover(settings: Settings, paint: terminal.Paint, width: int) -> list[str
         up = step.key != "earliest_takeover"
         spans = [failover.show(step.at, up=up), failover.show(step.worst, up=up)]
         columns = "".join(f"{span:>{_TIME_WIDTH}}" for span in spans)
-        lines.append(_described(f"  {step.label:<{_STEP_WIDTH}}{columns}  ", step.explanation, width))
+        head = f"  {step.label:<{_STEP_WIDTH}}{columns}  "
+        lines.append(_described(head, step.explanation, width))
     return [*lines, _described("  ", failover.verdict(settings), width)]
 
 

@@ -113,6 +113,7 @@ def timeline(settings: Settings) -> list[Moment]:
     in_time = quorum or settings.stop_timeout
     ended = "has ended" if in_time else f"has ended, if that takes less than {reserve},"
     silent = "nobody answers, or that hangs," if quorum else "hangs"
+    befallen = "a freeze or a cut" if quorum else "a freeze"
     moments = [
         Moment(
             "silence forgiven",
@@ -134,8 +135,8 @@ def timeline(settings: Settings) -> list[Moment]:
             "lock",
             timing.lock,
             "a follower believes in a silent leader this long: 1.25 × (lease + stop timeout), for "
-            f"clocks that run up to 11% fast or slow; after a freeze{' or a cut' if quorum else ''} "
-            f"the old leader's job {ended} when the next one's starts",
+            f"clocks that run up to 11% fast or slow; after {befallen} the old leader's job "
+            f"{ended} when the next one's starts",
         ),
         Moment(
             "graceful stop",

@@ -2,9 +2,9 @@
 
 Only computes. Each step has two times: by exact clocks, and by the worst ones that are covered, of
 which each runs up to `CLOCKS_DIFFER` percent fast or slow. In a quorum group the job has ended
-before another may lead, also by the worst clocks and whatever the settings: ``1.25 (T + B) / 1.11`` is more
-than ``(T + B) / 0.89``, by 0.2 %; that is more than rounding takes, for T is at least 16 ms
-(``tests/config/test_failover.py`` tries what the loader accepts).
+before another may lead, also by the worst clocks and whatever the settings: 1.25 (T + B) / 1.11 is
+more than (T + B) / 0.89, by 0.2 %. That is more than rounding takes, for T is at least 16 ms; so
+the loader need not refuse any times, and ``tests/config/test_failover.py`` holds it to that.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def verdict(settings: Settings) -> str:
     allowed, least = timing.lock - timing.lease, fast(timing.lock) - slow(timing.lease)
     return (
         f"Nobody waits for the job: if it takes longer than {_about(allowed)} to end "
-        f"({_about(least)} with clocks {CLOCKS_DIFFER}% off), it runs beside the next leader's, for up to "
-        f"{_about(-worst)} until it is killed. {_WHO_IS_CUT_OFF}"
+        f"({_about(least)} with clocks {CLOCKS_DIFFER}% off), it runs beside the next leader's, "
+        f"for up to {_about(-worst)} until it is killed. {_WHO_IS_CUT_OFF}"
     )
 
 
@@ -107,8 +107,8 @@ def promises(settings: Settings) -> list[str]:
         return [
             "one leader in every connected part of the network. Not promised: one leader while the "
             "network is split; when it has healed one leads again, with one change",
-            "after a stop or a crash of the agent the job has ended before the next one starts. Not "
-            "promised: the same after a freeze or a cut; what must never run twice needs voters",
+            "after a stop or a crash of the agent the job has ended before the next one starts. "
+            "Not promised: that after a freeze or a cut; what must never run twice needs voters",
             _TWO_HOSTS,
         ]
     needed = count // 2 + 1
@@ -120,8 +120,8 @@ def promises(settings: Settings) -> list[str]:
     if count == 1:
         (only,) = settings.voters
         found.append(
-            f"one voter: only {only} ever leads, whoever else is there. Not promised: a leader while "
-            f"{only} is dead or frozen; name three voters for that"
+            f"one voter: only {only} ever leads, whoever else is there. Not promised: a leader "
+            f"while {only} is dead or frozen; name three voters for that"
         )
     elif count == 2:
         found += ["not promised: a leader while one of the two voters is away", _TWO_HOSTS]
@@ -182,6 +182,8 @@ def _at_lease_end(settings: Settings) -> str:
 
 def _at_job_end(settings: Settings) -> str:
     if not settings.stop_timeout and settings.voters:
-        return "at the same time, as stop_timeout is 0s; of a frozen host when it goes on"
+        return (
+            "at once, as stop_timeout is 0s; a frozen host, where nothing runs, does it on waking"
+        )
     which = "stop_timeout" if settings.stop_timeout else format_duration(OPEN_GRACE)
-    return f"SIGKILL, {which} after the lease; on a frozen host, where nothing runs, when it goes on"
+    return f"SIGKILL, {which} after the lease; a frozen host, where nothing runs, does it on waking"

@@ -246,14 +246,14 @@ def _check_group(given: _Given, host_name: str) -> None:
 
 
 def _check_names(given: _Given) -> None:
-    """Of two voters that differ in case one is nobody: it would be a vote that is always missing."""
+    """Of two voters that differ in case one is nobody, and its vote would always be missing."""
     if given.broken("voters"):
         return
     seen: dict[str, str] = {}
     for voter in given.value("voters"):
         other = seen.setdefault(voter.lower(), voter)
         if other != voter:
-            text = f"{show(other)} and {show(voter)} differ in case only, keep the one that is right"
+            text = f"{show(other)} and {show(voter)} differ in case only, keep the right one"
             _tell(given, "voters", text)
 
 
