@@ -29,6 +29,37 @@ def test_a_sound_file_shows_what_it_promises(tmp_path: Path) -> None:
     assert_golden("check-quorum.txt", result.out)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("open", ""),
+        ("open-that-waits", "stop_timeout: 1s\n"),
+        ("one-voter", "voters: [h1]\n"),
+        ("three-voters", "voters: [h1, h2, h3]\ntiming: fast\nstop_timeout: 0s\n"),
+    ],
+)
+def test_what_other_groups_can_and_cannot_have(name: str, text: str, tmp_path: Path) -> None:
+    write(tmp_path, f"node: h1\n{text}")
+    result = ftl_agent("check", "./svc.yaml", cwd=str(tmp_path))
+    assert (result.code, result.err) == (0, "")
+    assert_golden(f"check-{name}.txt", result.out)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("voters: [h1, H1]\n", "2:9: voters: 'h1' and 'H1' differ in case only"),
+        ("voters: [h1, h2, h1]\n", "2:18: voters: 'h1' is named twice"),
+        ("voters: [h1]\nwitness: true\n", "3:10: witness: this node is the only voter"),
+    ],
+)
+def test_voters_that_cannot_be_meant_are_refused(text: str, fault: str, tmp_path: Path) -> None:
+    path = write(tmp_path, f"node: h1\n{text}")
+    result = ftl_agent("check", path)
+    assert result.code == 2
+    assert result.out.startswith(f"{path}:{fault}"), result.out
+
+
 def test_every_fault_is_told_at_its_place(tmp_path: Path) -> None:
     write(tmp_path, "prioritty: 100\nheartbeat_interval: 250\nwitness: on\n")
     result = ftl_agent("check", "svc.yaml", cwd=str(tmp_path))
@@ -49,6 +80,23 @@ def test_json_of_a_sound_file(tmp_path: Path) -> None:
     assert timeline["lease"] == 800
     assert timeline["lock"] == 3500
     assert all(moment["explanation"] for moment in file["timeline"])
+    failover = file["failover"]
+    steps = {step["step"]: (step["ms"], round(step["worst_ms"], 1)) for step in failover["steps"]}
+    assert steps == {
+        "last_heartbeat": (0, 0),
+        "lease_end": (800, 898.9),
+        "job_ended_by": (2800, 3146.1),
+        "earliest_takeover": (3500, 3153.2),
+        "latest_takeover": (3740, 4202.2),
+    }
+    assert failover["job_ends_in_time"] is True
+    assert failover["reserve_ms"] == 700
+    assert 7 < failover["worst_reserve_ms"] < 7.1
+    assert failover["clocks_differ_percent"] == 11
+    assert any("two hosts cannot have both" in promise for promise in file["promises"])
+    alone = write(tmp_path, "node: h1\nvoters: [h1]\n", "alone.yaml")
+    (file,) = json.loads(ftl_agent("check", alone, "--json").out)["files"]
+    assert file["failover"]["reserve_ms"] is None
 
 
 def test_json_of_a_faulty_file(tmp_path: Path) -> None:

@@ -42,7 +42,8 @@ def test_nothing_to_say() -> None:
         ("voters: [Host-A, b, c]", "did you mean 'Host-A'?"),
         ("node: localhost", "node: localhost is what many hosts are called"),
         ("priority: 0\nhooks: {on_leader: /bin/true}", "hooks.on_leader: never runs"),
-        ("voters: [host-a]\nwitness: true", "witness: the only voter is a witness"),
+        ("voters: [host-a]\npriority: 0", "priority: 0 on the only voter, nobody leads"),
+        ("voters: [host-a, b]\nwitness: true\npriority: 9", "priority: a witness never leads"),
         (
             "voters: [host-a, b, c]\nwitness: true\nhooks: {on_leader: /bin/true}",
             "never leads (witness)",
@@ -134,4 +135,8 @@ def test_timeline_of_a_quorum_group() -> None:
 
 def test_timeline_says_what_an_open_group_does_not_promise() -> None:
     lock = {moment.label: moment.explanation for moment in timeline(of(""))}["lock"]
-    assert "has ended, if that takes less than 200ms," in lock
+    assert "after a freeze the old leader's job has ended, if that takes less than 200ms," in lock
+    lease = {moment.label: moment.explanation for moment in timeline(of(""))}["lease"]
+    assert lease == "a leader that hangs stops acting after this"
+    waits = {moment.label: moment.explanation for moment in timeline(of("stop_timeout: 1s"))}
+    assert "after a freeze the old leader's job has ended when the next" in waits["lock"]

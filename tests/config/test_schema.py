@@ -48,6 +48,8 @@ PASSES = {
     "peers-without-static": BETWEEN,
     "timing-too-patient": BETWEEN,
     "timing-twice": BETWEEN,
+    "voters-that-differ-in-case": BETWEEN,
+    "witness-alone": BETWEEN,
     "witness-without-voters": BETWEEN,
     "role-file-is-the-role-file": INSTANCE,
     "utf-16": ENCODING,

@@ -70,6 +70,8 @@ class Host:
         self.address = address
         self.node_id = node
         self.quorum = bool(world.voters)
+        self.voters = world.voters
+        """What its configuration says: the list of the next life."""
         self.disk = Disk()
         # The wills of a dead build are sent as it wrote them, whichever build runs by then.
         self._writer = NewerCodec(SERVICE, node)
@@ -141,7 +143,7 @@ class Host:
             spec.name,
             spec.priority,
             spec.timing,
-            world.voters,
+            self.voters,
             spec.witness,
             spec.preempt_delay,
             spec.start_patience,
@@ -264,6 +266,10 @@ class Host:
     def local(self) -> Instant:
         """Return BOOTTIME now."""
         return self.clock.local(self.world.now)
+
+    def votes(self) -> bool:
+        """Is this host among the voters, by the list that its agent was started with?"""
+        return self.agent is not None and self.name in self.agent.election.node.voters
 
     def is_paused(self) -> bool:
         """Does its agent know of a pause that is on?"""

@@ -35,7 +35,7 @@ from followtheleader.core.messages import (
     Refute,
     Release,
 )
-from followtheleader.core.node import Memory
+from followtheleader.core.node import Memory, Node
 from followtheleader.core.timing import lock_span
 from followtheleader.core.types import (
     MAX_TERM,
@@ -214,18 +214,19 @@ class Invariants:
             until = self._of(other).leads_until
             if other is not host and until is not None and until > world.now:
                 self.fail(host, f"I1: leads although {other.name} leads until {until / 1e9:.6f} s")
-        self._check_covered(host, agent.election.node.owner, watched.leads_until)
+        self._check_covered(host, agent.election.node, watched.leads_until)
 
-    def _check_covered(self, host: Host, owner: Owner, leads_until: int) -> None:
-        """I1's cause: M voters are locked until the lease and the job have ended, in true time."""
-        world = self._world
+    def _check_covered(self, host: Host, node: Node, leads_until: int) -> None:
+        """I1's cause: M of the leader's voters are locked until its lease and job have ended, in
+        true time."""
+        world, voters = self._world, node.voters
         end = leads_until + self._true_span(host, host.spec.timing.stop_timeout)
         locked = 0
         for other in world.hosts:
             granted = self._of(other).granted
-            covers = granted is not None and granted.owner == owner and granted.until >= end
-            locked += other.name in world.voters and (covers or other is host)
-        if locked <= len(world.voters) // 2:
+            covers = granted is not None and granted.owner == node.owner and granted.until >= end
+            locked += other.name in voters and (covers or other is host)
+        if locked <= len(voters) // 2:
             self.fail(host, f"I1: {locked} locks cover its lease until {leads_until / 1e9:.6f} s")
 
     def _check_said(self, host: Host, watched: Watched, send: Send) -> None:
@@ -239,7 +240,7 @@ class Invariants:
             if host.guardian.owes_predecessor if old else host.guardian.job is not None:
                 self.fail(host, f"I8: says {message} while its job runs")
         acts = watched.leads_until is not None or host.guardian.job is not None
-        if isinstance(message, Ack) and acts and host.name in self._world.voters:
+        if isinstance(message, Ack) and acts and host.votes():
             self.fail(host, f"I7: says {message} while it leads or its job runs")
 
     def _grant_said(self, host: Host, ack: Ack, receiver: NodeId) -> None:
@@ -295,7 +296,7 @@ class Invariants:
         if not host.quorum:
             return
         disk, message = host.disk, send.message
-        if isinstance(message, Ack) and host.name in self._world.voters:
+        if isinstance(message, Ack) and host.votes():
             self._grant_said(host, message, send.receiver)
         if isinstance(message, Prepare | Ack | Heartbeat) and message.term > (disk.floor or 0):
             self.fail(host, f"I2: says {message}, but its disk has only {disk.floor}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from followtheleader.core.types import MS, NANOSECONDS
@@ -54,12 +56,19 @@ def run_schedule(
         habits=plan.habits,
         builds=plan.builds,
     )
-    try:
+    with defects_told(world, replay_command(kind, seed)):
         return _run(world, plan)
+
+
+@contextmanager
+def defects_told(world: World, replay: str) -> Iterator[None]:
+    """What the core raises within becomes a `Violation` that says how to see it again."""
+    try:
+        yield
     except DEFECTS as defect:
         raise Violation(
             f"{world.log.tail()}\n\nat {world.now / NANOSECONDS:.6f} s: {defect!r}\n"
-            f"replay: {replay_command(kind, seed)}"
+            f"replay: {replay}"
         ) from defect
 
 
@@ -73,6 +82,11 @@ def _run(world: World, plan: Plan) -> Outcome:
     storm.calm()
     if plan.deaf:
         _demand_steadiness(world, plan)
+    return settle(world, plan)
+
+
+def settle(world: World, plan: Plan) -> Outcome:
+    """Everything is healed: demand that the group agrees, and then peace."""
     healed_at = world.now
     converged_after = _wait_converged(world, plan) - healed_at
     if len(plan.builds) > 1:

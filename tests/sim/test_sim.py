@@ -94,7 +94,7 @@ def test_the_trace_is_the_same_in_every_process() -> None:
 @pytest.mark.parametrize(
     ("place", "broken", "broken_promise"),
     [
-        ("followtheleader.core.context._quarantine", lambda *_: 0, "I6"),
+        ("followtheleader.core.agenda._quarantine", lambda *_: 0, "I6"),
         ("followtheleader.core.acceptor.Acceptor.lock", lambda *_: None, "I7"),
         ("followtheleader.core.learner.lock_span", lambda lease, _: lease // 4, "I2"),
         ("followtheleader.core.pause.Pauses.allows", lambda *_: True, "I9"),
@@ -119,7 +119,7 @@ def test_the_program_tells_totals_and_violations_by_its_exit_status(
     assert len(trace.read_text().splitlines()) > 200
     assert main(["--kind", "open", "--seeds", "2", "--base", "5"]) == 0
     assert "seeds 5 to 6, no violation" in capsys.readouterr().out
-    monkeypatch.setattr("followtheleader.core.context._quarantine", lambda *_: 0)
+    monkeypatch.setattr("followtheleader.core.agenda._quarantine", lambda *_: 0)
     assert main(["--kind", "quorum", "--seeds", "300"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("replay: make sim SEED=")

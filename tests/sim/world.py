@@ -188,7 +188,7 @@ class World:
                 return f"{host.name} is paused"
             if host is leader:
                 continue
-            if host.spec.outranks(leader.spec) and (not self.voters or host.name in self.voters):
+            if host.spec.outranks(leader.spec) and (not host.quorum or host.votes()):
                 return f"{host.name} is about to preempt"
             told: LeaderInfo | None = view.leader
             if view.role is not Role.FOLLOWER or told is None or told.owner != owner:

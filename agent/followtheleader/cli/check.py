@@ -13,7 +13,7 @@ from typing import Any
 from followtheleader import cli
 from followtheleader.cli import bound_units, locating, options, terminal
 from followtheleader.cli.run import CONFIG_DIR, config_path
-from followtheleader.config import advice
+from followtheleader.config import advice, failover
 from followtheleader.config.durations import MS, format_duration
 from followtheleader.config.loader import examine
 from followtheleader.config.settings import Settings
@@ -23,8 +23,9 @@ USAGE = """\
 usage: ftl-agent check [FILE|INSTANCE] [--json]
 
 Print every fault of a configuration, a line for each; or, if it has none, how long each kind of
-failure takes by it, and what is allowed but perhaps not meant. Without a name: everything in
-/etc/ftl.
+failure takes by it, what happens when if the leader's host is frozen or cut off, what such a group
+promises and what it cannot, and what is allowed but perhaps not meant. Without a name: everything
+in /etc/ftl.
 
   --json  print one JSON object
 
@@ -35,6 +36,8 @@ Example:
 """
 
 _LABEL_WIDTH = 28
+_STEP_WIDTH = 20
+_TIME_WIDTH = 9
 
 
 def main(argv: list[str]) -> int:
@@ -85,6 +88,8 @@ class _Report:
                 {"label": label, "ms": span / MS, "explanation": why}
                 for label, span, why in advice.timeline(settings)
             ],
+            "failover": _failover_as_json(settings),
+            "promises": failover.promises(settings),
         }
 
     def as_text(self, paint: terminal.Paint, width: int) -> str:
@@ -101,13 +106,67 @@ class _Report:
         ]
         for label, span, why in advice.timeline(settings):
             lines.append(_moment(label, format_duration(span), why, width))
+        lines += ["", *_failover(settings, paint, width)]
+        lines += ["", paint("bold", "What this group promises")]
+        lines += [_item(promise, width) for promise in failover.promises(settings)]
         return "\n".join([*lines, *warnings])
 
 
+def _failover_as_json(settings: Settings) -> dict[str, Any]:
+    exact, worst = failover.reserve(settings)
+    alone = len(settings.voters) == 1
+    return {
+        "case": "the leader's host is frozen or cut off",
+        "clocks_differ_percent": failover.CLOCKS_DIFFER,
+        "steps": [
+            {
+                "step": step.key,
+                "label": step.label,
+                "ms": step.at / MS,
+                "worst_ms": step.worst / MS,
+                "explanation": step.explanation,
+            }
+            for step in failover.steps(settings)
+        ],
+        "job_ends_in_time": alone or worst > 0,
+        "reserve_ms": None if alone else exact / MS,
+        "worst_reserve_ms": None if alone else worst / MS,
+        "verdict": failover.verdict(settings),
+    }
+
+
+def _failover(settings: Settings, paint: terminal.Paint, width: int) -> list[str]:
+    """The steps as a table, and what follows from them."""
+    off = f"{failover.CLOCKS_DIFFER}% off"
+    times = f"{'with clocks that are':<{_STEP_WIDTH}}{'exact':>{_TIME_WIDTH}}{off:>{_TIME_WIDTH}}"
+    lines = [
+        paint("bold", "If the leader's host is frozen or cut off"),
+        f"  {times}  fast or slow, each the way that is worse",
+    ]
+    for step in failover.steps(settings):
+        up = step.key != "earliest_takeover"
+        spans = [failover.show(step.at, up=up), failover.show(step.worst, up=up)]
+        columns = "".join(f"{span:>{_TIME_WIDTH}}" for span in spans)
+        head = f"  {step.label:<{_STEP_WIDTH}}{columns}  "
+        lines.append(_described(head, step.explanation, width))
+    return [*lines, _described("  ", failover.verdict(settings), width)]
+
+
+def _item(text: str, width: int) -> str:
+    return _described("  - ", text, width)
+
+
 def _moment(label: str, span: str, why: str, width: int) -> str:
-    head = f"  {label:<{_LABEL_WIDTH}}{span:>8}  "
+    return _described(f"  {label:<{_LABEL_WIDTH}}{span:>8}  ", why, width)
+
+
+def _described(head: str, text: str, width: int) -> str:
     return textwrap.fill(
-        why, max(width, len(head) + 30), initial_indent=head, subsequent_indent=" " * len(head)
+        text,
+        max(width, len(head) + 30),
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_on_hyphens=False,
     )
 
 

@@ -110,7 +110,10 @@ def timeline(settings: Settings) -> list[Moment]:
     # A quorum's candidate needs promises, an open group's leads after its wait in any case.
     claim = timing.claim_patience if quorum else timing.claim_wait
     reserve = format_duration(timing.lock - timing.lease)
-    ended = "has ended" if quorum else f"has ended, if that takes less than {reserve},"
+    in_time = quorum or settings.stop_timeout
+    ended = "has ended" if in_time else f"has ended, if that takes less than {reserve},"
+    silent = "nobody answers, or that hangs," if quorum else "hangs"
+    befallen = "a freeze or a cut" if quorum else "a freeze"
     moments = [
         Moment(
             "silence forgiven",
@@ -121,7 +124,7 @@ def timeline(settings: Settings) -> list[Moment]:
         Moment(
             "lease",
             timing.lease,
-            "a leader that nobody answers, or that hangs, stops acting after this",
+            f"a leader that {silent} stops acting after this",
         ),
         Moment(
             "stop timeout",
@@ -132,7 +135,7 @@ def timeline(settings: Settings) -> list[Moment]:
             "lock",
             timing.lock,
             "a follower believes in a silent leader this long: 1.25 × (lease + stop timeout), for "
-            "clocks that run up to 11% fast or slow; after a freeze or a cut the old leader's job "
+            f"clocks that run up to 11% fast or slow; after {befallen} the old leader's job "
             f"{ended} when the next one's starts",
         ),
         Moment(
@@ -208,8 +211,10 @@ def _about_this_node(settings: Settings) -> list[str]:
     if hook and (settings.witness or settings.priority == 0):
         never = "witness" if settings.witness else "priority"
         found.append(f"hooks.on_leader: never runs, for this node never leads ({never})")
-    if settings.witness and settings.voters == (node,):
-        found.append("witness: the only voter is a witness, nobody can lead")
+    if settings.priority == 0 and voters == (node,) and not settings.witness:
+        found.append("priority: 0 on the only voter, nobody leads")
+    if settings.witness and settings.priority != DEFAULT_PRIORITY:
+        found.append("priority: a witness never leads, leave it out here")
     return found
 
 

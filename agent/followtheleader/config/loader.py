@@ -100,8 +100,8 @@ def _examine(data: bytes, path: str, instance: str | None, host_name: str | None
     # What is not YAML may set anything: of its hooks nothing is known.
     known = named and (isinstance(root, MapNode) or (root is None and not faults))
     given.take(root)
-    _check_rules(given, name)
     host_name = socket.gethostname() if host_name is None else host_name
+    _check_rules(given, name, host_name)
     if not given.has("node") and re.fullmatch(r"[A-Za-z0-9._-]{1,63}", host_name) is None:
         faults.add(
             _START,
@@ -223,21 +223,38 @@ class _Given:
             self.values[name] = value
 
 
-def _check_rules(given: _Given, instance: str) -> None:
+def _check_rules(given: _Given, instance: str, host_name: str) -> None:
     """Add the faults between keys; a rule is skipped if one of its keys is not whole."""
-    _check_group(given)
+    _check_group(given, host_name)
     _check_timing(given)
     _check_network(given)
     if given.value("role_file") == f"/run/ftl/{instance}/role":
         _tell(given, "role_file", "is the role file itself, name the link that shall point to it")
 
 
-def _check_group(given: _Given) -> None:
-    if given.broken("voters", "witness"):
+def _check_group(given: _Given, host_name: str) -> None:
+    _check_names(given)
+    if given.broken("voters", "witness", "node"):
         return
-    if given.value("witness") and not given.value("voters"):
+    voters: tuple[str, ...] = given.value("voters")
+    if given.value("witness") and not voters:
         text = "a witness votes and there are no voters, name them: voters: [host-a, host-b, …]"
         _tell(given, "witness", text)
+    elif given.value("witness") and voters == (given.value("node") or host_name,):
+        text = "this node is the only voter, and a witness never leads, name other voters, too"
+        _tell(given, "witness", text)
+
+
+def _check_names(given: _Given) -> None:
+    """Of two voters that differ in case one is nobody, and its vote would always be missing."""
+    if given.broken("voters"):
+        return
+    seen: dict[str, str] = {}
+    for voter in given.value("voters"):
+        other = seen.setdefault(voter.lower(), voter)
+        if other != voter:
+            text = f"{show(other)} and {show(voter)} differ in case only, keep the right one"
+            _tell(given, "voters", text)
 
 
 def _check_timing(given: _Given) -> None:
