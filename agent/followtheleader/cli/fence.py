@@ -47,10 +47,11 @@ FILE stays locked until COMMAND has ended: no two of them overlap.
   --wait TIME        wait so long while another COMMAND runs: 200ms, 30s, 5m (default 30s)
   --runtime-dir DIR  where the agent keeps its sockets (default /run/ftl/INSTANCE)
 
-COMMAND gets each SIGTERM, SIGINT and SIGHUP that fence gets, and finds the token in $FTL_TOKEN. It
-is not a service: what it leaves running in the background is not waited for. If fence is killed by
-force, FILE stays locked until COMMAND and all that it started have ended. FILE.holder says who has
-it. Nobody may remove or replace FILE meanwhile.
+COMMAND gets each SIGTERM, SIGINT and SIGHUP that fence gets, and has the token in $FTL_TOKEN. What
+it leaves in the background is not waited for. If fence is killed by force, FILE stays locked until
+COMMAND and all that it started have ended. FILE.holder says who has it. Nobody may remove or put
+another FILE in its place meanwhile. Use $FTL_TOKEN or the agent's word for one FILE, not both: the
+agent's may grow while it leads, and then a job that was started with an older one is refused.
 
 Not protected: a COMMAND that was checked and then frozen together with its host, while a network
 file system takes the lock away from it (NFS does after some 90 s): it writes on when it wakes.
@@ -101,6 +102,10 @@ def main(argv: list[str]) -> int:
     said = options.parse(ours, (), values, words=1 if command else len(argv))
     if not command:
         raise options.WrongUsage("no COMMAND; write -- and behind it what to run")
+    if not command[0]:
+        raise options.WrongUsage(
+            "COMMAND is an empty word; is the variable set that it comes from?"
+        )
     if "token-file" not in said.values:
         raise options.WrongUsage("name the file that all nodes share: --token-file FILE")
     wait = _seconds(said.values.get("wait", DEFAULT_WAIT))
