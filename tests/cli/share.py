@@ -13,6 +13,8 @@ from cli.command import COMMAND, SECONDS, Result, clean_environment, ftl_agent
 
 LARGEST = 2**64 - 1
 RAN = ("sh", "-c", "echo ran")
+HEEDING = ("env", "--default-signal")
+"""What runs in the background, like these tests perhaps, is started deaf to Ctrl-C."""
 
 
 class Share:
@@ -29,7 +31,7 @@ class Share:
     def start(self, *command: str, token: object, wait: str = "20s") -> subprocess.Popen[str]:
         """The same, still running."""
         return subprocess.Popen(
-            [*COMMAND, *self.words(token, wait), *command],
+            [*HEEDING, *COMMAND, *self.words(token, wait), *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

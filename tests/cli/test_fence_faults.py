@@ -13,6 +13,14 @@ from cli.share import LARGEST, RAN, Share
 CANNOT_OVERRIDE = ("setpriv", "--bounding-set=-dac_override,-dac_read_search", "--")
 AS_USER = CANNOT_OVERRIDE if os.geteuid() == 0 else ()
 
+OWN_DISK = ("unshare", *(() if os.geteuid() == 0 else ("-r",)), "--mount", "sh", "-c")
+SCRIPT = """
+mount -t tmpfs -o size=64k none "$0" && cd "$0" && eval "$1" 2>/dev/null; shift
+"$@"; echo "exit $?"; cat token 2>/dev/null
+"""
+FILL = "cat /dev/zero >filler"
+READ_ONLY = 'mount -o remount,ro "$0"'
+
 GARBAGE = (
     *(b"garbage\n", b"\n", b" \n", b"7", b"7\n\n", b"7\n8\n", b" 7\n", b"-7\n", b"+7\n"),
     *(b"7\r\n", b"7\0\n", b"\0" * 21, b"0x7\n", b"1_0\n", "٧\n".encode(), b"\xff\n"),
@@ -93,3 +101,27 @@ def test_half_a_write_leaves_what_was_there(share: Share, held: str) -> None:
     assert f"{share.file}: No space left on device; make room for it" in done.stderr
     assert share.file.read_text() == held
     assert share(*RAN, token=7).code == 0
+
+
+@pytest.mark.parametrize(
+    ("disk", "ends", "says"),
+    [
+        (FILL, "exit 2\n", "No space left on device; make room for it"),
+        (READ_ONLY, "exit 2\n", "Read-only file system; mount its file system for writing"),
+        (f"echo 6 >token; {READ_ONLY}", "exit 2\n6\n", "Read-only file system; mount its"),
+        # It has its room already; only the note of the holder has none.
+        (f"echo 6 >token; {FILL}", f"ran\nexit 0\n{7:<20}\n", ""),
+    ],
+    ids=["full-new", "read-only-new", "read-only", "full"],
+)
+def test_a_disk_that_is_full_or_read_only(share: Share, disk: str, ends: str, says: str) -> None:
+    argv = [*COMMAND, *share.words(7), *RAN]
+    done = subprocess.run(
+        [*OWN_DISK, SCRIPT, str(share.directory), disk, *argv],
+        capture_output=True,
+        text=True,
+        env=clean_environment(),
+    )
+    assert done.stdout == ends
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
