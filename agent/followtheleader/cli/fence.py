@@ -51,7 +51,9 @@ COMMAND gets each SIGTERM, SIGINT and SIGHUP that fence gets, and has the token 
 it leaves in the background is not waited for. If fence is killed by force, FILE stays locked until
 COMMAND and all that it started have ended. FILE.holder says who has it. Nobody may remove or put
 another FILE in its place meanwhile. Use $FTL_TOKEN or the agent's word for one FILE, not both: the
-agent's may grow while it leads, and then a job that was started with an older one is refused.
+agent's may grow while it leads, and then a job that was started with an older one is refused. The
+lock of a host that dies while COMMAND runs ends on NFS 4 after some 90 s, on NFS 3 when the host is
+back: let --wait (and a hook's timeout) be longer, or COMMAND short.
 
 Not protected: a COMMAND that was checked and then frozen together with its host, while a network
 file system takes the lock away from it (NFS does after some 90 s): it writes on when it wakes.
@@ -72,7 +74,7 @@ Example, the last line of an on_leader hook, and a timer's command:
 LARGEST = 2**64 - 1
 """Tokens are terms, of 64 bits on the wire."""
 DIGITS = len(str(LARGEST))
-DEFAULT_WAIT = "30s"
+DEFAULT_WAIT = 30.0
 POLL_INTERVAL = 0.05
 """Seconds between two tries for the lock: a network file system bears twenty questions a second."""
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -108,7 +110,7 @@ def main(argv: list[str]) -> int:
         )
     if "token-file" not in said.values:
         raise options.WrongUsage("name the file that all nodes share: --token-file FILE")
-    wait = _seconds(said.values.get("wait", DEFAULT_WAIT))
+    wait = _seconds(said.values["wait"]) if "wait" in said.values else DEFAULT_WAIT
     try:
         token = _token(said)
         file = _TokenFile(said.values["token-file"], token)
