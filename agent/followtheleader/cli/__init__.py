@@ -9,6 +9,7 @@
     demo            three agents, a crash, a freeze, a stop: measured (demo_group, demo_log, …)
     status          one screen: am I fine?
     is_leader       a yes or no for scripts and units
+    fence           a command that an outdated leader cannot run
     bind            a unit that runs on the leader only, and unbind
     check           every fault of a configuration, or what it promises (bound_units)
     example_config  a configuration to start from
@@ -29,6 +30,8 @@ WRONG_USAGE = 2
 """The command line or the configuration is wrong."""
 NO_ANSWER = 3
 """No agent answers."""
+TIMED_OUT = 4
+"""What was waited for has not come in time."""
 BAD_START = 78
 """The agent cannot start as configured (EX_CONFIG); a supervisor must not try again."""
 

@@ -22,6 +22,7 @@ COMMANDS = {
     "demo": "three agents on loopback: an election, a crash, a freeze, measured",
     "status": "who leads, since when, who is seen: am I fine?",
     "is-leader": "exit 0 if this host leads, 1 if not, 3 if no agent answers",
+    "fence": "run a command unless a newer leader has been there",
     "bind": "have a unit run on the leader only",
     "unbind": "undo that",
     "check": "every fault of a configuration, or what it promises",
@@ -134,6 +135,10 @@ def load(name: str) -> tuple[str, Callable[[list[str]], int]]:
         from followtheleader.cli import example_config
 
         return example_config.USAGE, example_config.main
+    if name == "fence":
+        from followtheleader.cli import fence
+
+        return fence.USAGE, fence.main
     if name in ("bind", "unbind"):
         from followtheleader.cli import bind
 

@@ -1,0 +1,340 @@
+"""``fence``: what runs, what does not, and what the file of tokens holds afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cli.command import COMMAND, SECONDS, Result, clean_environment, ftl_agent
+from cli.share import HEEDING, LARGEST, RAN, Share
+from cli.stand_in import StandIn, listen
+
+
+@pytest.fixture(name="share")
+def fixture_share(place: str) -> Share:
+    return Share(place)
+
+
+# -- who may
+
+
+def test_the_first_makes_the_file_and_the_command_knows_its_token(share: Share) -> None:
+    assert share("sh", "-c", "echo $FTL_TOKEN", token=7) == (0, "7\n", "")
+    assert share.newest == 7
+    assert share.file.stat().st_mode & 0o777 & ~0o644 == 0
+    assert share.file.read_bytes() == b"7".ljust(20) + b"\n"
+    assert [path.name for path in share.directory.iterdir()] == ["token"]
+
+
+@pytest.mark.parametrize("held", ["", "6\n", "7\n", "0007\n", "7        \n"])
+def test_who_is_not_older_runs_and_is_the_newest(share: Share, held: str) -> None:
+    share.file.write_text(held)
+    assert share(*RAN, token=7) == (0, "ran\n", "")
+    assert share.newest == 7
+
+
+def test_who_is_older_is_refused(share: Share) -> None:
+    assert share(*RAN, token=7).code == 0
+    inode = share.file.stat().st_ino
+    result = share(*RAN, token=6)
+    assert (result.code, result.out) == (1, "")
+    told = f"refused: this node's token 6 is older than 7, the newest in {share.file}"
+    assert result.err.startswith(f"ftl-agent fence: {told}: another node has led since")
+    assert result.err.endswith("nothing was run\n")
+    assert (share.newest, share.file.stat().st_ino) == (7, inode)
+
+
+def test_tokens_of_64_bits_are_compared_as_numbers(share: Share) -> None:
+    for token in (9, 10, 2**53 + 1, LARGEST - 1, LARGEST):
+        assert share(*RAN, token=token).code == 0
+        assert share.newest == token
+        assert share(*RAN, token=token - 1).code == 1
+    assert share.file.read_text() == f"{LARGEST}\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["0", "-1", "+7", " 7", "7.0", "1e3", "0x7", "1_0", "seven", "٧", "²", "9" * 5000]
+)
+def test_a_token_is_a_number(share: Share, text: str) -> None:
+    for result in (
+        share(*RAN, token=text),
+        ftl_agent("fence", f"--token-file={share.file}", "--", *RAN, env={"FTL_TOKEN": text}),
+    ):
+        assert (result.code, result.out) == (2, "")
+        assert f"is not a token, which is a whole number from 1 to {LARGEST}" in result.err
+    assert "$FTL_TOKEN: " in result.err
+    assert share(*RAN, token=LARGEST + 1).code == 2
+    assert not share.file.exists()
+
+
+# -- where the token comes from
+
+
+def ask(share: Share, *words: str, **env: str) -> Result:
+    where = ("--token-file", str(share.file), "--runtime-dir", str(share.directory))
+    return ftl_agent("fence", *where, *words, "--", *RAN, env=env)
+
+
+def test_the_token_is_the_one_named_else_the_hooks_else_the_agents(share: Share) -> None:
+    status = {"instance": "svc", "role": "leader", "token": 3}
+    with StandIn(str(share.directory), status=status) as agent:
+        for words, env, newest in (
+            ((), {}, 3),
+            (("svc",), {"FTL_TOKEN": "4"}, 4),
+            ((), {"FTL_TOKEN": "5", "FTL_INSTANCE": "other"}, 5),
+            (("svc",), {"FTL_TOKEN": "6", "FTL_INSTANCE": "svc"}, 6),
+            (("svc", "--token=7"), {"FTL_TOKEN": "6"}, 7),
+        ):
+            assert ask(share, *words, **env) == (0, "ran\n", "")
+            assert share.newest == newest
+        status["token"] = 8  # A hook of another instance has no token of this one's.
+        assert ask(share, "svc", FTL_TOKEN="9", FTL_INSTANCE="other").code == 0
+        assert share.newest == 8
+    assert len(agent.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ({"role": "follower", "token": None}, "this host does not lead svc, it is follower"),
+        ({"role": "candidate", "token": 7}, "this host does not lead svc, it is candidate"),
+        ({"role": "leader", "token": None}, "leads svc, but has no token yet (None); try again"),
+        ({"role": "leader", "token": 0}, "leads svc, but has no token yet (0); try again"),
+        ({"role": "leader", "token": True}, "leads svc, but has no token yet (True)"),
+    ],
+)
+def test_an_agent_without_a_token_is_a_no(share: Share, status: object, says: str) -> None:
+    assert isinstance(status, dict)
+    with StandIn(str(share.directory), status={"instance": "svc", **status}):
+        result = ask(share)
+    assert (result.code, result.out) == (1, "")
+    assert says in result.err
+    assert not share.file.exists()
+
+
+def test_a_hook_of_a_node_that_does_not_lead_is_refused(share: Share) -> None:
+    with StandIn(str(share.directory), status={"role": "leader", "token": 3}):
+        result = ask(share, FTL_TOKEN="")
+    assert (result.code, result.out) == (1, "")
+    assert "$FTL_TOKEN is empty" in result.err
+
+
+def test_no_agent_is_no_answer(share: Share) -> None:
+    result = ask(share)
+    assert (result.code, result.out) == (3, "")
+    assert "no agent answers" in result.err
+    with listen(str(share.directory)):
+        assert "the agent hangs" in ask(share).err
+    assert not share.file.exists()
+
+
+def test_an_agent_that_does_not_say_its_role_is_no_answer(share: Share) -> None:
+    with StandIn(str(share.directory), status={"error": "too many clients"}):
+        assert ask(share).code == 3
+
+
+# -- the command
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143)],
+)
+def test_the_exit_code_is_the_commands(share: Share, script: str, code: int) -> None:
+    assert share("sh", "-c", script, token=7) == (code, "", "")
+
+
+def test_what_cannot_be_executed_is_told_as_sh_does(share: Share) -> None:
+    plain, script = share.directory / "plain", share.directory / "script"
+    plain.write_text("echo ran\n")
+    script.write_text("echo ran\n")
+    script.chmod(0o755)
+    for command, code, says in (
+        ("no-such-command", 127, "'no-such-command': No such file or directory; name an"),
+        (f"{plain}/x", 127, "Not a directory"),
+        (str(plain), 126, "Permission denied; name an executable file"),
+        (str(script), 126, "Exec format error; a script begins with a line like #!/bin/sh"),
+        (str(share.directory), 126, "Permission denied"),
+    ):
+        result = share(command, token=7)
+        assert (result.code, result.out) == (code, "")
+        assert says in result.err
+    assert not share.note.exists()
+
+
+@pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
+def test_signals_are_passed_on(share: Share, name: str) -> None:
+    with share.busy(7, f'trap "echo got; exit 5" {name}') as running:
+        running.fence.send_signal(getattr(signal, f"SIG{name}"))
+        assert running.result() == (5, "got\n", "")
+
+
+def test_the_command_finds_signals_as_fence_found_them(share: Share) -> None:
+    """Nothing is blocked or ignored that was not: yes | head would never end."""
+    argv = [*COMMAND, *share.words(7), "grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status"]
+    nohup = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *argv]
+    assert masks([*HEEDING, *argv]) == [0, 0]
+    assert masks([*HEEDING, *nohup]) == [0, 1]
+
+
+def masks(argv: list[str]) -> list[int]:
+    """The signals in each line, without those that glibc keeps for itself."""
+    done = subprocess.run(argv, capture_output=True, text=True, env=clean_environment())
+    return [int(line.split()[1], 16) & (1 << 31) - 1 for line in done.stdout.splitlines()]
+
+
+def test_a_parent_that_ignores_its_children_loses_no_exit_code(share: Share) -> None:
+    ignoring = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); "
+    ignoring += "os.execv(sys.argv[1], sys.argv[1:])"
+    argv = [*COMMAND, *share.words(7), "sh", "-c", "exit 3"]
+    done = subprocess.run([sys.executable, "-c", ignoring, *argv], env=clean_environment())
+    assert done.returncode == 3
+
+
+# -- one at a time
+
+
+def test_two_never_run_at_once_and_the_newest_stays(share: Share) -> None:
+    alone = 'mkdir "$0/alone" && sleep 0.02 && rmdir "$0/alone" || exit 9'
+    tokens = [3, 1, 8, 8, 2, 5, 7, 4]
+    fences = [share.start("sh", "-c", alone, str(share.directory), token=n) for n in tokens]
+    ends = {(n, fence.wait(SECONDS)) for n, fence in zip(tokens, fences, strict=True)}
+    for fence in fences:
+        fence.communicate()
+    assert {code for _, code in ends} <= {0, 1}
+    assert (8, 0) in ends
+    assert (8, 1) not in ends
+    assert share.newest == 8
+
+
+def test_who_waits_in_vain_is_told_for_whom(share: Share) -> None:
+    with share.busy(7) as running:
+        result = share(*RAN, token=8, wait="200ms")
+        pid = running.fence.pid
+    assert (result.code, result.out) == (4, "")
+    assert f"{share.file}: locked by another fence for more than 0.2 s ({pid}@" in result.err
+    assert f" with token 7, says {share.note}); wait for its command" in result.err
+    assert share.newest == 7
+
+
+def test_a_frozen_command_is_waited_for(share: Share) -> None:
+    """The older leader's host stands still in the middle of a write."""
+    with share.busy(7) as running:
+        for pid in (running.fence.pid, running.command):
+            os.kill(pid, signal.SIGSTOP)
+        assert share(*RAN, token=8, wait="200ms").code == 4
+        newer = share.start(*RAN, token=8)
+        for pid in (running.fence.pid, running.command):
+            os.kill(pid, signal.SIGCONT)
+        running.end()
+        assert running.result() == (0, "over\n", "")
+        assert newer.communicate(timeout=SECONDS) == ("ran\n", "")
+        assert newer.returncode == 0
+
+
+def test_who_is_older_does_not_wait_for_the_newer_ones_command(share: Share) -> None:
+    with share.busy(7) as running:
+        assert share(*RAN, token=6, wait="20m").code == 1
+        assert running.fence.poll() is None
+
+
+def test_a_command_whose_fence_was_killed_still_has_the_lock(share: Share) -> None:
+    with share.busy(7) as running:
+        running.fence.kill()
+        running.fence.wait()
+        assert share(*RAN, token=8, wait="200ms").code == 4
+        running.end()
+        assert share(*RAN, token=8) == (0, "ran\n", "")
+
+
+def test_what_a_command_leaves_behind_has_no_lock(share: Share) -> None:
+    leave = "sleep 1000 >/dev/null 2>&1 & echo $!"
+    left = share("sh", "-c", leave, token=7)
+    try:
+        assert left.code == 0
+        os.kill(int(left.out), 0)
+        assert share(*RAN, token=8, wait="0s") == (0, "ran\n", "")
+    finally:
+        os.kill(int(left.out), signal.SIGKILL)
+
+
+def test_who_is_told_to_end_while_it_waits_runs_nothing(share: Share) -> None:
+    with share.busy(7):
+        waiting = share.start(*RAN, token=8)
+        wait_for_file(waiting.pid, share.file)
+        waiting.terminate()
+        assert waiting.communicate(timeout=SECONDS)[0] == ""
+        assert waiting.returncode == -signal.SIGTERM
+    assert share.newest == 7
+
+
+def test_the_file_that_has_the_name_counts(share: Share) -> None:
+    """Somebody put another file in its place while we waited for the first one."""
+    with share.busy(7) as running:
+        waiting = share.start(*RAN, token=8)
+        wait_for_file(waiting.pid, share.file)
+        other = share.directory / "other"
+        other.write_text("9\n")
+        other.rename(share.file)
+        running.end()
+        assert "older than 9" in waiting.communicate(timeout=SECONDS)[1]
+        assert waiting.returncode == 1
+    assert share.newest == 9
+
+
+def wait_for_file(pid: int, path: Path) -> None:
+    """Wait until the process has the file open."""
+    end = time.monotonic() + SECONDS
+    place = Path(f"/proc/{pid}/fd")
+    while str(path) not in {os.readlink(fd) for fd in place.iterdir() if fd.is_symlink()}:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+# -- how it is called
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--token-file", "t", "--token", "7"], "no COMMAND; write -- and behind it what to run"),
+        (["--token-file", "t", "--token", "7", "--"], "no COMMAND"),
+        (["--token-file", "t", "svc", "sh", "-c", "true"], "no such option: -c"),
+        (["--token-file", "t", "svc", "true", "false"], "no COMMAND"),
+        (["--token-file", "t", "--token", "7", "--", "", "x"], "COMMAND is an empty word; is the"),
+        (["--token", "7", "--", "true"], "name the file that all nodes share: --token-file FILE"),
+        (["--token-file", "--", "true"], "--token-file needs a value"),
+        (["--token-file", "t", "--token", "", "--", "true"], "--token needs a value"),
+        (["--token-file", "t", "a", "b", "--", "true"], "'b' is one word too many"),
+        (["--token-file", "t", "../b", "--", "true"], "is not the name of an instance"),
+        (["--token-file", "t", "--wait", "3", "--", "true"], "--wait: 3 has no unit"),
+        (["--token-fiel", "t", "--", "true"], "did you mean --token-file?"),
+    ],
+)
+def test_wrong_usage_runs_nothing(words: list[str], says: str, place: str) -> None:
+    result = ftl_agent("fence", *words, cwd=place)
+    assert (result.code, result.out) == (2, "")
+    assert says in result.err
+    assert "Traceback" not in result.err
+    assert os.listdir(place) == []
+
+
+def test_the_words_behind_the_dashes_are_the_commands(share: Share) -> None:
+    assert share("echo", "--help", "--", "-x", token=7) == (0, "--help -- -x\n", "")
+
+
+def test_it_imports_little(share: Share) -> None:
+    dear = {"asyncio", "yaml", "zeroconf", "subprocess", "argparse", "logging", "socket"}
+    program = "import sys; from followtheleader.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    argv = [sys.executable, "-X", "importtime", "-c", program, *share.words(7), "true"]
+    done = subprocess.run(argv, capture_output=True, text=True, env=clean_environment())
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.returncode == 0
+    assert "followtheleader.cli.fence" in modules
+    assert not dear & modules
