@@ -1,0 +1,137 @@
+"""Mutants of the count: whose support makes a majority.
+
+Each costs safety: two sets that both think they are the majority need not share a voter.
+"""
+
+from __future__ import annotations
+
+from prove.mutation import Mutant, Patch
+
+DIRECTED = "core/test_directed.py::"
+HOLES = "core/test_holes.py::"
+RULES = "core/test_rules.py::"
+WAITS = "core/test_waits.py::"
+HERE = "core/test_mutants_killed.py::"
+
+COUNTS: tuple[Mutant, ...] = (
+    Mutant(
+        "votes-counted-not-voters",
+        "6: M distinct names of the list, not M votes",
+        (
+            Patch(
+                "lease.py",
+                "newest[name] = max(sent, newest.get(name, sent))",
+                "newest[str(acceptor)] = sent",
+            ),
+            Patch(
+                "proposer.py",
+                "names = {voters[node] for node in claim.promised if node in voters}",
+                "names = {node for node in claim.promised if node in voters}",
+            ),
+        ),
+        (DIRECTED + "test_a_voters_name_counts_once",),
+    ),
+    Mutant(
+        "acks-counted-not-voters",
+        "6: of two nodes with one name one supports the lease",
+        (
+            Patch(
+                "lease.py",
+                "newest[name] = max(sent, newest.get(name, sent))",
+                "newest[str(acceptor)] = sent",
+            ),
+        ),
+        (),
+    ),
+    Mutant(
+        "tokens-counted-not-voters",
+        "hole 10: of two nodes with one name one has the token",
+        (
+            Patch(
+                "lease.py",
+                "current.add(name)",
+                "current.add(str(acceptor))",
+            ),
+        ),
+        (),
+    ),
+    Mutant(
+        "stranger-votes",
+        "6: members outside the list never vote",
+        (
+            Patch(
+                "proposer.py",
+                "if peer.compatible and peer.name in node.voters:",
+                "if peer.compatible:",
+            ),
+        ),
+        (DIRECTED + "test_a_stray_node_never_votes",),
+    ),
+    Mutant(
+        "voter-of-another-list",
+        "6: the same list of names everywhere",
+        (
+            Patch(
+                "membership.py",
+                "return not hello.quorum or hello.voters_digest == self._voters",
+                "return True",
+            ),
+        ),
+        (RULES + "test_members_of_another_group_are_nobody",),
+    ),
+    Mutant(
+        "stranger-votes-for-itself",
+        "6: who is not in the list neither claims nor counts itself",
+        (
+            Patch(
+                "node.py",
+                "return self.votes and not self.witness and self.priority > 0",
+                "return not self.witness and self.priority > 0",
+            ),
+            Patch(
+                "proposer.py",
+                "own_vote=c.node.votes",
+                "own_vote=True",
+            ),
+        ),
+        (),
+    ),
+    Mutant(
+        "own-vote-of-a-stranger",
+        "5 proposer: own acceptor counted only if it votes",
+        (
+            Patch(
+                "proposer.py",
+                "own_vote=c.node.votes",
+                "own_vote=True",
+            ),
+        ),
+        (DIRECTED + "test_a_stray_node_never_votes",),
+        "who is not in the list never claims (Node.may_lead), so it never beats; together with "
+        "that rule it is the mutant stranger-votes-for-itself",
+    ),
+    Mutant(
+        "witness-leads",
+        "3: a witness votes and never leads",
+        (
+            Patch(
+                "node.py",
+                "return self.votes and not self.witness and self.priority > 0",
+                "return self.votes and self.priority > 0",
+            ),
+        ),
+        (),
+    ),
+    Mutant(
+        "half-is-a-majority",
+        "1: M = N // 2 + 1",
+        (Patch("node.py", "len(self.voters) // 2 + 1", "(len(self.voters) + 1) // 2"),),
+        (),
+    ),
+    Mutant(
+        "newest-ack-is-the-lease",
+        "5 proposer: the M-th newest acknowledgement bounds the lease",
+        (Patch("lease.py", "reverse=True)[self._needed - 1]", "reverse=True)[0]"),),
+        (),
+    ),
+)
