@@ -129,7 +129,6 @@ def run_tests(house: Path, tests: Iterable[str]) -> Run:
     output = done.stdout + done.stderr
     seen: tuple[str, ...] = ()
     if done.returncode == 1 and not ERROR.search(output):
-        # Of one with parameters the function is enough, and is told once.
         failures = FAILED.findall(output)
         seen = tuple(dict.fromkeys(test for test, why in failures if not BLUNDER.match(why)))
     return Run(done.returncode, seen, "\n".join(output.strip().splitlines()[-15:]))

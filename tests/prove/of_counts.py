@@ -41,7 +41,7 @@ COUNTS: tuple[Mutant, ...] = (
                 "newest[str(acceptor)] = sent",
             ),
         ),
-        (),
+        (HERE + "test_a_voters_name_supports_a_lease_once",),
     ),
     Mutant(
         "tokens-counted-not-voters",
@@ -53,7 +53,7 @@ COUNTS: tuple[Mutant, ...] = (
                 "current.add(str(acceptor))",
             ),
         ),
-        (),
+        (HERE + "test_a_voters_name_has_a_token_once",),
     ),
     Mutant(
         "stranger-votes",
@@ -94,7 +94,7 @@ COUNTS: tuple[Mutant, ...] = (
                 "own_vote=True",
             ),
         ),
-        (),
+        (HERE + "test_a_stray_node_never_leads",),
     ),
     Mutant(
         "own-vote-of-a-stranger",
@@ -120,18 +120,18 @@ COUNTS: tuple[Mutant, ...] = (
                 "return self.votes and self.priority > 0",
             ),
         ),
-        (),
+        ("scenarios/test_scenarios.py::test_story[witness]",),
     ),
     Mutant(
         "half-is-a-majority",
         "1: M = N // 2 + 1",
         (Patch("node.py", "len(self.voters) // 2 + 1", "(len(self.voters) + 1) // 2"),),
-        (),
+        (HERE + "test_half_of_the_voters_is_no_majority",),
     ),
     Mutant(
         "newest-ack-is-the-lease",
         "5 proposer: the M-th newest acknowledgement bounds the lease",
         (Patch("lease.py", "reverse=True)[self._needed - 1]", "reverse=True)[0]"),),
-        (),
+        (HERE + "test_a_lease_is_as_old_as_the_majority_s_support",),
     ),
 )

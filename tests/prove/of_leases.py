@@ -75,7 +75,7 @@ LEASES: tuple[Mutant, ...] = (
         "deadline-not-looked-at",
         "5 proposer: now >= deadline is checked first in every handler",
         (Patch("election.py", "        self._proposer.pass_deadline()\n", ""),),
-        (),
+        (HERE + "test_a_lease_that_has_run_out_is_not_renewed",),
     ),
     Mutant(
         "quorum-claim-times-out-and-leads",
@@ -87,7 +87,7 @@ LEASES: tuple[Mutant, ...] = (
                 "        if now >= claim.until:\n            if True:",
             ),
         ),
-        (),
+        (HERE + "test_a_claim_without_a_majority_ends",),
     ),
     Mutant(
         "lapse-frees-the-lock",
@@ -149,7 +149,7 @@ LEASES: tuple[Mutant, ...] = (
                 "self._owed is None:",
             ),
         ),
-        (),
+        (HERE + "test_the_end_of_an_earlier_job_settles_nothing_newer",),
     ),
     Mutant(
         "release-before-the-job-ends",
@@ -180,7 +180,7 @@ LEASES: tuple[Mutant, ...] = (
         "will-kept-after-the-tenure",
         "7 will: it frees the present tenure's locks, and goes with it",
         (Patch("proposer.py", "            self._will.withdraw()\n", "            pass\n"),),
-        (),
+        (HERE + "test_a_will_goes_with_its_tenure",),
     ),
     Mutant(
         "will-withdrawn-at-the-lapse",
@@ -192,7 +192,7 @@ LEASES: tuple[Mutant, ...] = (
                 "elif self._will.deposited is not None:",
             ),
         ),
-        (),
+        (HERE + "test_a_will_stays_until_the_job_has_ended",),
     ),
     Mutant(
         "quorum-leader-yields-to-a-leader",
@@ -204,7 +204,7 @@ LEASES: tuple[Mutant, ...] = (
                 "ghost = c.acceptor.has_given_up(peer.owner, beat.term)",
             ),
         ),
-        (),
+        (HERE + "test_a_leader_of_a_quorum_group_yields_to_nobody",),
     ),
     Mutant(
         "quorum-answers-a-challenge",
@@ -218,7 +218,7 @@ LEASES: tuple[Mutant, ...] = (
                 "        if self._proposer.leading:",
             ),
         ),
-        (),
+        (HERE + "test_a_leader_of_a_quorum_group_yields_to_nobody",),
     ),
     Mutant(
         "hearsay-in-a-quorum-group",
@@ -230,6 +230,6 @@ LEASES: tuple[Mutant, ...] = (
                 "elif True:\n",
             ),
         ),
-        (),
+        (HERE + "test_hearsay_is_no_lock_in_a_quorum_group",),
     ),
 )

@@ -66,7 +66,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "lock.owner.id == owner.id and lock.term <= term:",
             ),
         ),
-        (),
+        (HERE + "test_a_release_frees_the_locks_of_its_own_life_only",),
     ),
     Mutant(
         "given-up-term-locks-again",
@@ -90,7 +90,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "False and self._last",
             ),
         ),
-        (),
+        (HERE + "test_no_lock_below_a_term_that_was_acknowledged",),
     ),
     Mutant(
         "heartbeat-raises-no-term",
@@ -102,7 +102,10 @@ LOCKS: tuple[Mutant, ...] = (
                 "",
             ),
         ),
-        (),
+        (
+            HOLES + "test_14_a_term_is_on_disk_before_it_is_acknowledged",
+            HERE + "test_no_lock_below_a_term_that_was_acknowledged",
+        ),
     ),
     Mutant(
         "lock-outside-the-reserve",
@@ -150,7 +153,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "if peer is None or peer.owner.id != header.sender.id:\n            self._ask",
             ),
         ),
-        (),
+        (HERE + "test_a_life_that_has_not_answered_is_not_heard",),
     ),
     Mutant(
         "replays-heard",
@@ -162,7 +165,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "if False:\n            return None",
             ),
         ),
-        (),
+        (HERE + "test_a_datagram_counts_once",),
     ),
     Mutant(
         "word-of-another-frees-own-lock",
@@ -174,6 +177,6 @@ LOCKS: tuple[Mutant, ...] = (
                 "        if False:\n",
             ),
         ),
-        (),
+        (HERE + "test_nobody_else_says_that_our_job_has_ended",),
     ),
 )

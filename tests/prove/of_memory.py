@@ -103,7 +103,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "if not c.disk.may_vote:",
             ),
         ),
-        (),
+        (HERE + "test_nothing_is_promised_in_quarantine",),
     ),
     Mutant(
         "claim-in-quarantine",
@@ -116,7 +116,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "max(self.sit_out_until, self.listening_until)",
             ),
         ),
-        (),
+        (HERE + "test_nobody_claims_in_quarantine",),
     ),
     Mutant(
         "ack-before-the-disk",
@@ -152,7 +152,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "        c.disk.persist()",
             ),
         ),
-        (),
+        (HERE + "test_a_claim_that_cannot_be_remembered_is_not_spoken",),
     ),
     Mutant(
         "votes-without-a-disk",
@@ -164,7 +164,10 @@ MEMORY: tuple[Mutant, ...] = (
                 "return True",
             ),
         ),
-        (),
+        (
+            WAITS + "test_a_failing_disk_is_not_tried_at_every_heartbeat",
+            HERE + "test_who_cannot_remember_does_not_vote",
+        ),
     ),
     Mutant(
         "leads-on-without-a-disk",
@@ -203,6 +206,6 @@ MEMORY: tuple[Mutant, ...] = (
         "wall-clock-ignored",
         "5 proposer: with no floor file also above the wall clock",
         (Patch("proposer.py", "term = max(term, wall_ms)", "pass"),),
-        (),
+        (HERE + "test_without_a_floor_terms_begin_above_the_wall_clock",),
     ),
 )

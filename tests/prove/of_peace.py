@@ -55,7 +55,7 @@ PEACE: tuple[Mutant, ...] = (
                 "        return Answer.YES",
             ),
         ),
-        (),
+        (HERE + "test_a_claim_raises_no_term",),
     ),
     Mutant(
         "busy-raises-the-promise",
@@ -97,7 +97,7 @@ PEACE: tuple[Mutant, ...] = (
                 "False:",
             ),
         ),
-        (),
+        (HERE + "test_of_two_claims_the_better_is_promised",),
     ),
     Mutant(
         "first-heartbeat-without-the-promise",
@@ -198,7 +198,7 @@ PEACE: tuple[Mutant, ...] = (
                 "election.py", "                self._doubt(now - due)\n", "                pass\n"
             ),
         ),
-        (),
+        (WAITS + "test_doubt_in_oneself_is_extended_once",),
     ),
     Mutant(
         "yields-without-echo",
@@ -272,7 +272,7 @@ PEACE: tuple[Mutant, ...] = (
                 "        if lock is None:\n            return\n        leader = c",
             ),
         ),
-        (),
+        (HERE + "test_hearsay_is_not_passed_on",),
     ),
     Mutant(
         "hearsay-keeps-a-leader-out",
@@ -284,7 +284,7 @@ PEACE: tuple[Mutant, ...] = (
                 "held is not None and held.owner != lock.owner:",
             ),
         ),
-        (),
+        (HERE + "test_hearsay_gives_way_to_what_is_heard",),
     ),
     Mutant(
         "ghost-not-refuted",
@@ -308,7 +308,7 @@ PEACE: tuple[Mutant, ...] = (
                 "            c.out.send(proposer.heartbeat(), peer)\n",
             ),
         ),
-        (),
+        (HERE + "test_the_winner_of_two_leaders_goes_on_above_the_loser_s_term",),
     ),
     Mutant(
         "yields-to-the-resigned",
