@@ -291,6 +291,49 @@ def test_a_lease_that_has_run_out_is_not_renewed() -> None:
     assert table.roles("a") == [Role.LEADER, Role.FOLLOWER]
 
 
+def test_support_that_comes_too_late_carries_nobody_on() -> None:
+    """a leads, and its process stands still. Acknowledgements of a later heartbeat lie in its
+    socket; they would carry the lease on, had they been read before it ended. Read after that,
+    they find a follower: the guardian has ended the job meanwhile."""
+    for waited, leads in ((790, True), (810, False)):
+        table = three(quorum=True, priorities=NEVER_LEAD)
+        table.until_said("a", "b", Heartbeat)
+        table.run_for(2)  # acknowledged, but what b and c say from now on lies on the table
+        deadline = table.view("a").deadline
+        assert deadline is not None
+        table.close_road("b>a", "c>a")
+        table.until_said("b", "a", Ack)
+        table.run_for(1)
+        table.seats["a"].late_by = 60_000 * MS
+        table.run_for((deadline - table.now) / MS - 800 + waited)
+        table.deliver(table.last("b", "a", Ack))
+        assert table.leads("a") is leads
+        assert (table.roles("a")[-1] is Role.LEADER) is leads
+
+
+def test_late_support_makes_no_leader_of_one_in_doubt() -> None:
+    """The first acknowledgement lies in a's socket until the lease that it would give is over. Who
+    is late for the first time gives the claim up itself; a has been late before, and goes on: yet
+    at 800 ms after the sending it must not begin to lead."""
+    for waited, leads in ((799, True), (800, False), (2000, False)):
+        table = Table("a b c", quorum=True, priorities=NEVER_LEAD)
+        for name in "abc":
+            table.start(name)
+        table.seats["a"].late_by = 400 * MS
+        table.run_to(900)
+        table.seats["a"].late_by = 0
+        claim = table.until_said("a", "b", Prepare)
+        table.seats["a"].late_by = 60_000 * MS
+        table.deliver(claim)
+        table.deliver(table.last("b", "a", Promise))
+        table.deliver(table.last("a", "b", Heartbeat))
+        ack = table.last("b", "a", Ack)
+        table.run_for(waited)
+        table.deliver(ack)
+        assert (Role.LEADER in table.roles("a")) is leads, f"after {waited} ms"
+        assert bool(table.seats["a"].tokens) is leads
+
+
 def test_a_claim_without_a_majority_ends() -> None:
     """Nobody answers a: it is a candidate as long as that lasts, and never a leader."""
     table = Table("a b c", quorum=True, priorities=NEVER_LEAD)

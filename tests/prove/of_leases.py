@@ -69,13 +69,26 @@ LEASES: tuple[Mutant, ...] = (
                 "self.claim is not None and c.node.quorum:",
             ),
         ),
-        (RULES + "test_support_that_comes_too_late_makes_no_leader",),
+        (HERE + "test_late_support_makes_no_leader_of_one_in_doubt",),
     ),
     Mutant(
         "deadline-not-looked-at",
-        "5 proposer: now >= deadline is checked first in every handler",
-        (Patch("election.py", "        self._proposer.pass_deadline()\n", ""),),
+        "5 proposer: at its deadline a leader is a follower",
+        (
+            Patch("election.py", "        self._proposer.pass_deadline()\n", ""),
+            Patch(
+                "proposer.py",
+                "            times.append(self.lease.deadline)\n",
+                "            pass\n",
+            ),
+        ),
         (HERE + "test_a_lease_that_has_run_out_is_not_renewed",),
+    ),
+    Mutant(
+        "deadline-only-at-wakes",
+        "5 proposer: now >= deadline is checked first in every handler",
+        (Patch("election.py", "if now >= due:", "if now >= due and isinstance(event, Woken):"),),
+        (HERE + "test_support_that_comes_too_late_carries_nobody_on",),
     ),
     Mutant(
         "quorum-claim-times-out-and-leads",

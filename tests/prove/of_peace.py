@@ -28,6 +28,11 @@ PEACE: tuple[Mutant, ...] = (
                 "        self.lease = None\n        self.leading, self.leaving = False, None",
                 "        self.leading, self.leaving = False, None",
             ),
+            Patch(
+                "proposer.py",
+                "claim, self.claim, self.lease = self.claim, None, None",
+                "claim, self.claim = self.claim, None",
+            ),
         ),
         (HOLES + "test_1_a_claim_begins_with_new_counters",),
     ),
