@@ -179,4 +179,54 @@ LOCKS: tuple[Mutant, ...] = (
         ),
         (HERE + "test_nobody_else_says_that_our_job_has_ended",),
     ),
+    Mutant(
+        "claim-goes-on-beside-a-lock",
+        "I7: who locks another gives its own claim up",
+        (
+            Patch(
+                "learner.py",
+                "        self._proposer.withdraw(0)\n        c.acceptor.max_lock",
+                "        c.acceptor.max_lock",
+            ),
+        ),
+        (HERE + "test_who_locks_another_gives_its_claim_up",),
+    ),
+    Mutant(
+        "refuted-by-another",
+        "4 REFUTE: only an earlier life of its own",
+        (Patch("learner.py", "refute.old.id == peer.owner.id and refute", "refute"),),
+        (HERE + "test_a_life_is_refuted_only_by_a_later_one_of_its_own",),
+    ),
+    Mutant(
+        "present-life-refuted",
+        "4 REFUTE: that incarnation of me is dead",
+        (Patch("learner.py", " and refute.old.incarnation < peer.owner.incarnation:", ":"),),
+        (HERE + "test_a_life_is_refuted_only_by_a_later_one_of_its_own",),
+    ),
+    Mutant(
+        "own-vote-takes-no-lock",
+        "6: an acceptor that supports itself holds a lock as well",
+        (
+            Patch(
+                "acceptor.py",
+                "        self._lock = lock\n        if lock.direct:",
+                "        if lock.owner != self._me:\n"
+                "            self._lock = lock\n"
+                "        if lock.direct:",
+            ),
+        ),
+        (HOLES + "test_13_a_lapse_frees_nothing_before_the_job_has_ended",),
+    ),
+    Mutant(
+        "earlier-life-replaces-the-later",
+        "3 identity: a lower incarnation only after A of silence",
+        (
+            Patch(
+                "membership.py",
+                "if older and now - peer.heard_at <= self._node.timing.patience:",
+                "if False:",
+            ),
+        ),
+        (RULES + "test_an_earlier_life_is_heard_when_the_later_one_is_silent",),
+    ),
 )

@@ -208,4 +208,55 @@ MEMORY: tuple[Mutant, ...] = (
         (Patch("proposer.py", "term = max(term, wall_ms)", "pass"),),
         (HERE + "test_without_a_floor_terms_begin_above_the_wall_clock",),
     ),
+    Mutant(
+        "failed-write-taken-for-written",
+        "3 durable: what was not written is written before it is spoken",
+        (
+            Patch(
+                "disk.py",
+                "        self._written = (-1, -1)\n        self.writable = False",
+                "        self.writable = False",
+            ),
+        ),
+        (HERE + "test_what_was_not_written_is_tried_again_before_it_is_spoken",),
+    ),
+    Mutant(
+        "failed-write-spoken-all-the-same",
+        "3 durable: a quorum node drops what it could not write",
+        (Patch("disk.py", "required=self._node.quorum", "required=False"),),
+        (HOLES + "test_14_a_term_is_on_disk_before_it_is_acknowledged",),
+    ),
+    Mutant(
+        "heartbeat-before-the-disk",
+        "hole 7: a raised term is durable before it is spoken",
+        (
+            Patch(
+                "proposer.py",
+                "        c.disk.persist()\n"
+                "        c.out.broadcast(self.heartbeat(), c.membership.members(now))\n",
+                "        c.out.broadcast(self.heartbeat(), c.membership.members(now))\n"
+                "        c.disk.persist()\n",
+            ),
+        ),
+        (RULES + "test_a_leader_that_cannot_remember_stops_at_once",),
+    ),
+    Mutant(
+        "last-term-taken",
+        "3: terms end before their last number",
+        (Patch("proposer.py", "if nack.max_term >= MAX_TERM - 1:", "if False:"),),
+        (RULES + "test_a_candidate_does_not_believe_in_impossible_terms",),
+    ),
+    Mutant(
+        "anybody-tells-of-later-lives",
+        "hole 15: what is said of later lives must be an answer",
+        (
+            Patch(
+                "learner.py",
+                "        if not self._c.nonces.is_fresh(hello.echo, self._c.out.now):\n"
+                "            return\n",
+                "",
+            ),
+        ),
+        (RULES + "test_what_is_said_of_later_lives_must_be_an_answer",),
+    ),
 )

@@ -11,7 +11,7 @@ DIRECTED = "core/test_directed.py::"
 HOLES = "core/test_holes.py::"
 RULES = "core/test_rules.py::"
 WAITS = "core/test_waits.py::"
-HERE = "core/test_mutants_killed.py::"
+HERE = "core/test_mutants_killed_peace.py::"
 
 PEACE: tuple[Mutant, ...] = (
     Mutant(
@@ -326,5 +326,29 @@ PEACE: tuple[Mutant, ...] = (
             ),
         ),
         (RULES + "test_nobody_yields_to_a_leader_that_has_given_up",),
+    ),
+    Mutant(
+        "slow-disk-shortens-the-claim",
+        "5 proposer: a claim begins when it is spoken",
+        (Patch("election.py", "self._proposer.spoken_late(event.took)", "pass"),),
+        (WAITS + "test_the_wait_of_a_claim_begins_when_it_is_spoken",),
+    ),
+    Mutant(
+        "worse-node-preempts",
+        "5 preemption: a follower of higher priority",
+        (
+            Patch(
+                "handover.py",
+                "asked.target == peer.owner.id and peer.priority > self._c.node.priority:",
+                "asked.target == peer.owner.id:",
+            ),
+        ),
+        ("core/test_handover.py::test_a_leader_gives_way_only_to_a_better_one",),
+    ),
+    Mutant(
+        "promises-in-a-pause",
+        "I9: in a pause only who led last is promised",
+        (Patch("learner.py", "if not c.pauses.allows(peer.owner.id, c.out.now):", "if False:"),),
+        ("core/test_pause.py::test_one_that_was_away_and_claims_is_told_and_gives_up",),
     ),
 )
