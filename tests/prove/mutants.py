@@ -37,6 +37,12 @@ class Result:
         return bool(self.killers)
 
     @property
+    def idle(self) -> tuple[str, ...]:
+        """Tests that the table names, and that have seen nothing."""
+        seen = {killer.partition("[")[0] for killer in self.killers}
+        return tuple(t for t in self.mutant.tests if t.partition("[")[0] not in seen)
+
+    @property
     def as_expected(self) -> bool:
         """Is it killed, or does it live with a reason?"""
         return not self.trouble and self.killed is not bool(self.mutant.harmless_because)
@@ -47,9 +53,10 @@ class Result:
         if self.trouble:
             return f"{name}NOT TRIED: {self.trouble.splitlines()[-1]}"
         if self.killed and self.mutant.harmless_because:
-            return f"{name}KILLED, though said to be harmless, by {_names(self)}"
+            return f"{name}KILLED, though said to be harmless, by {_names(self.killers)}"
         if self.killed:
-            return f"{name}killed by {_names(self)}"
+            idle = f", but not by {_names(self.idle)}" if self.idle else ""
+            return f"{name}killed by {_names(self.killers)}{idle}"
         reason = self.mutant.harmless_because
         return f"{name}{'survives, harmless' if reason else 'SURVIVES'}"
 
@@ -111,8 +118,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if all(result.as_expected for result in results) else 1
 
 
-def _names(result: Result) -> str:
-    return ", ".join(test.partition("::")[2] for test in result.killers)
+def _names(tests: Iterable[str]) -> str:
+    functions = (test.partition("::")[2].partition("[")[0] for test in tests)
+    return ", ".join(dict.fromkeys(functions))
 
 
 if __name__ == "__main__":

@@ -110,8 +110,13 @@ def copy_of_the_house(texts: dict[str, str]) -> Iterator[Path]:
 def run_tests(house: Path, tests: Iterable[str]) -> Run:
     """Run ``tests`` against the agent that lies in ``house``."""
     paths = os.pathsep.join((str(house / "agent"), str(house / "tests")))
-    # Wide, or the summary's lines are cut before they name the exception.
-    environment = {**os.environ, "PYTHONPATH": paths, "COLUMNS": "400", "PY_COLORS": "0"}
+    # Wide, or the summary's lines are cut before they name the exception. The tests are the house's
+    # own: no bytecode of theirs may be left that names a place in the copy.
+    environment = {
+        **os.environ,
+        **{"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"},
+        **{"COLUMNS": "400", "PY_COLORS": "0"},
+    }
     options = ("-q", "-rfE", "--tb=no", "-p", "no:cacheprovider")
     command = [sys.executable, "-m", "pytest", *options, *(f"tests/{test}" for test in tests)]
     try:

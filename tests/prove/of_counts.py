@@ -134,4 +134,18 @@ COUNTS: tuple[Mutant, ...] = (
         (Patch("lease.py", "reverse=True)[self._needed - 1]", "reverse=True)[0]"),),
         (HERE + "test_a_lease_is_as_old_as_the_majority_s_support",),
     ),
+    Mutant(
+        "promises-counted-not-voters",
+        "5 proposer: M distinct voters promise before the first heartbeat",
+        (
+            Patch(
+                "proposer.py",
+                "names = {voters[node] for node in claim.promised if node in voters}",
+                "names = list(claim.promised)",
+            ),
+        ),
+        (DIRECTED + "test_a_voters_name_counts_once", DIRECTED + "test_a_stray_node_never_votes"),
+        "promises serve liveness: the first heartbeat goes out too early, and the lease counts "
+        "voters by their names; with that rule gone too it is votes-counted-not-voters",
+    ),
 )

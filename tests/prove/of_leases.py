@@ -245,4 +245,12 @@ LEASES: tuple[Mutant, ...] = (
         ),
         (HERE + "test_hearsay_is_no_lock_in_a_quorum_group",),
     ),
+    Mutant(
+        "send-times-of-the-lower-term-kept",
+        "3 sent: only the current term's heartbeats have a send time",
+        (Patch("lease.py", "        self._sent.clear()\n", ""),),
+        (HOLES + "test_10_a_raised_term_is_published_when_a_majority_has_it",),
+        "an ACK names its term, and on_ack drops those of another before it looks at the number; "
+        "numbers go on growing when a term is raised",
+    ),
 )

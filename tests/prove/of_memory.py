@@ -164,10 +164,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "return True",
             ),
         ),
-        (
-            WAITS + "test_a_failing_disk_is_not_tried_at_every_heartbeat",
-            HERE + "test_who_cannot_remember_does_not_vote",
-        ),
+        (HERE + "test_who_cannot_remember_does_not_vote",),
     ),
     Mutant(
         "leads-on-without-a-disk",
@@ -258,5 +255,19 @@ MEMORY: tuple[Mutant, ...] = (
             ),
         ),
         (RULES + "test_what_is_said_of_later_lives_must_be_an_answer",),
+    ),
+    Mutant(
+        "raised-term-not-noted",
+        "hole 2: a term is used once, a raised one as well",
+        (
+            Patch(
+                "proposer.py",
+                "        c.disk.used_term = term\n        lease.raise_term(term)",
+                "        lease.raise_term(term)",
+            ),
+        ),
+        (HOLES + "test_6_a_leader_raises_its_term_above_a_followers",),
+        "the leader's next heartbeat locks its own acceptor under the raised term in the same "
+        "step, and so max_term has it, on disk as well",
     ),
 )
