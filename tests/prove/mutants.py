@@ -39,8 +39,7 @@ class Result:
     @property
     def idle(self) -> tuple[str, ...]:
         """Tests that the table names, and that have seen nothing."""
-        seen = {killer.partition("[")[0] for killer in self.killers}
-        return tuple(t for t in self.mutant.tests if t.partition("[")[0] not in seen)
+        return tuple(test for test in self.mutant.tests if test not in self.killers)
 
     @property
     def as_expected(self) -> bool:
@@ -77,29 +76,36 @@ def run(names: Iterable[str], progress: Callable[[Result], None]) -> list[Result
     results = []
     for mutant in chosen:
         said, seconds = try_mutant(mutant)
-        trouble = "" if said.status in (0, 1) else said.last_words or f"status {said.status}"
-        results.append(Result(mutant, said.failed, seconds, trouble))
+        trouble = "" if said.status == 0 or said.failed else said.last_words
+        # Named with one set of parameters it is told so, else as the one function it is.
+        killers = (t if t in mutant.tests else t.partition("[")[0] for t in said.failed)
+        results.append(Result(mutant, tuple(dict.fromkeys(killers)), seconds, trouble))
         progress(results[-1])
     return results
 
 
 def report(results: list[Result]) -> str:
     """Return the table for people, and what is to be said of survivors."""
-    width = max((len(r.mutant.name) for r in results), default=0)
-    wide = max((len(r.mutant.rule) for r in results), default=0)
-    lines = [f"{'mutant':<{width}} | {'rule':<{wide}} | {'killed by':<60} | seconds"]
+    rows = [("mutant", "rule", "killed by", "seconds")]
     for r in results:
         first, *more = r.killers or ("-",)
-        row = f"{r.mutant.name:<{width}} | {r.mutant.rule:<{wide}} | {first:<60} | {r.seconds:.1f}"
-        lines.append(row)
-        lines += [f"{'':<{width}} | {'':<{wide}} | {test:<60} |" for test in more]
+        rows.append((r.mutant.name, r.mutant.rule, first, f"{r.seconds:.1f}"))
+        rows += [("", "", test, "") for test in more]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        " | ".join(f"{word:<{width}}" for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
     survivors = [r for r in results if not r.killed]
     for r in survivors:
         reason = r.mutant.harmless_because
         why = r.trouble or (f"harmless: {reason}" if reason else "NO TEST KILLS IT")
         lines.append(f"survivor {r.mutant.name}: {why}")
-    killed, bad = len(results) - len(survivors), sum(not r.as_expected for r in results)
-    lines.append(f"{len(results)} mutants: {killed} killed, {bad} not as they should be")
+    bad = sum(not r.as_expected for r in results)
+    lines.append(
+        f"{len(results)} mutants: {len(results) - len(survivors)} killed, "
+        f"{len(survivors)} survive; {bad} not as they should be"
+    )
     return "\n".join(lines)
 
 
@@ -119,8 +125,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _names(tests: Iterable[str]) -> str:
-    functions = (test.partition("::")[2].partition("[")[0] for test in tests)
-    return ", ".join(dict.fromkeys(functions))
+    return ", ".join(test.partition("::")[2] for test in tests)
 
 
 if __name__ == "__main__":

@@ -132,11 +132,15 @@ def run_tests(house: Path, tests: Iterable[str]) -> Run:
     except subprocess.TimeoutExpired:
         return Run(-1, (), f"not done after {LONGEST} s")
     output = done.stdout + done.stderr
-    seen: tuple[str, ...] = ()
-    if done.returncode == 1 and not ERROR.search(output):
-        failures = FAILED.findall(output)
-        seen = tuple(dict.fromkeys(test for test, why in failures if not BLUNDER.match(why)))
+    seen = what_failed(output) if done.returncode == 1 else ()
     return Run(done.returncode, seen, "\n".join(output.strip().splitlines()[-15:]))
+
+
+def what_failed(output: str) -> tuple[str, ...]:
+    """Return the tests that noticed something; none if one could not even be set up."""
+    if ERROR.search(output):
+        return ()
+    return tuple(test for test, why in FAILED.findall(output) if not BLUNDER.match(why))
 
 
 def imported_from(house: Path) -> Path:

@@ -13,7 +13,7 @@ import pytest
 
 from prove import mutants
 from prove.mutants import MUTANTS, Result, report
-from prove.mutation import FAILED, HOUSE, BenchError, Mutant, Patch, Run, patched
+from prove.mutation import HOUSE, BenchError, Mutant, Patch, Run, patched, what_failed
 
 NAMES = [mutant.name for mutant in MUTANTS]
 
@@ -61,14 +61,15 @@ def test_one_that_does_not_apply_is_told(old: str, complaint: str) -> None:
 
 def test_a_blunder_is_no_kill() -> None:
     """What fails as the patched code cannot run has not noticed that a rule is gone."""
-    summary = (
-        "FAILED tests/core/test_a.py::test_one[open] - NameError: name 'x' is not defined\n"
-        "FAILED tests/core/test_a.py::test_two - AssertionError: assert 1 == 2\n"
+    blunder = "FAILED tests/core/test_a.py::test_one[open] - NameError: name 'x' is not defined\n"
+    notices = "FAILED tests/core/test_a.py::test_two[a b] - AssertionError: assert 1 == 2\n"
+    waits = "FAILED tests/core/test_a.py::test_three - LookupError: a does not lead\n"
+    assert what_failed(blunder) == ()
+    assert what_failed(blunder + notices + waits) == (
+        "core/test_a.py::test_two[a b]",
+        "core/test_a.py::test_three",
     )
-    assert [test for test, _ in FAILED.findall(summary)] == [
-        "core/test_a.py::test_one[open]",
-        "core/test_a.py::test_two",
-    ]
+    assert what_failed(notices + "ERROR tests/core/test_a.py - ImportError: no\n") == ()
 
 
 @pytest.mark.parametrize(
