@@ -31,7 +31,7 @@ from lab.events import NS
 from lab.group import SLACK, Group, hooks_agree
 from lab.hosts import Host
 from lab.ledger import Ledger
-from lab.stories import others
+from lab.stories import LAUNCH, others
 from lab.waiting import wait_until
 
 PASSING = ("freeze", "suspend", "restart")
@@ -46,6 +46,8 @@ BLINK = 0.3
 """A host that stands still for no longer than this has lost nothing (seconds)."""
 HELD = 0.4
 """So often a fault lasts until whoever is left has settled; else it ends in the middle of that."""
+RUSHED = 0.4
+"""So often, if it does not, what comes next does not wait until all have settled."""
 PAIRS = 0.35
 """So often there are two faults at once."""
 PROMPT = 3.0
@@ -73,10 +75,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One fault, or two at once; ``held``: those that last do so until who is left has settled."""
+    """One fault, or two at once.
+
+    ``held``: those that last do so until who is left has settled; ``rushed``: what comes next does
+    not wait until all have settled.
+    """
 
     faults: tuple[Fault, ...]
     held: bool
+    rushed: bool
 
 
 def plan(rng: random.Random, size: int, count: int, *, quorum: bool) -> list[Step]:
@@ -95,8 +102,9 @@ def plan(rng: random.Random, size: int, count: int, *, quorum: bool) -> list[Ste
                 deck = rng.sample(kinds, len(kinds))
             at = rng.uniform(0, 1.5) if faults and rng.random() < 0.7 else 0.0
             faults.append(_fault(rng, deck.pop(), at, target))
-        steps.append(Step(tuple(faults), rng.random() < HELD))
         count -= number
+        held = rng.random() < HELD
+        steps.append(Step(tuple(faults), held, count > 0 and not held and rng.random() < RUSHED))
     return steps
 
 
@@ -132,6 +140,7 @@ class Ordeal:
     def __post_init__(self) -> None:
         self._network: dict[Fault, set[tuple[str, str]]] = {}
         self._restarted: set[str] = set()
+        self._leader = self.group.hosts[0]
 
     @property
     def bound(self) -> float:
@@ -161,14 +170,14 @@ class Ordeal:
         for host in self.group.hosts[1::2]:
             make_stubborn(self.group, host)
         self.group.start()
-        self.group.wait_one_leader(within=self.bound + self.group.timing.patience)
+        self._leader = self.group.wait_one_leader(within=self.bound + self.group.timing.patience)
         self.group.wait_all_vote()
 
     # -- one step
 
     def _step(self, step: Step) -> str:
-        leader = self.group.wait_one_leader(self.group.hosts, self.bound)
-        order = [leader, *others(self.group, leader)]
+        self._leader = next(iter(self.group.leaders()), self._leader)
+        order = [self._leader, *others(self.group, self._leader)]
         self._restarted.clear()
         lasting = [fault for fault in step.faults if fault.kind not in PASSING]
         acts = [(fault.at, partial(self._begin, fault, order)) for fault in step.faults]
@@ -179,16 +188,35 @@ class Ordeal:
         for at, act in sorted(acts, key=lambda pair: pair[0]):
             time.sleep(max(0.0, begun_at + at - time.monotonic()))
             act()
-        told = " and ".join(_told(fault, order) for fault in step.faults)
+        told = f"{self._leader} led; " + " and ".join(_told(fault, order) for fault in step.faults)
         if step.held:
             told += self._hold(lasting, begun_at)
             for fault in lasting:
                 self._end(fault, order)
-        healed_at = time.monotonic()
-        new = self.group.wait_one_leader(self.group.hosts, self.bound)
-        self.healed.append(time.monotonic() - healed_at)
+        told += "" if step.rushed else self._heal()
         self._check()
-        return f"{told}: {leader} led, {new} leads {self.healed[-1]:.1f} s after healing"
+        return told
+
+    def _heal(self) -> str:
+        """Wait until all agree; how long that took, in words."""
+        group = self.group
+        self._wait_answers()
+        since = time.monotonic()
+        self._leader = group.wait_one_leader(group.hosts, self.bound)
+        left = since + self.bound - time.monotonic()
+        wait_until(self._all_name_it, left, f"all name {self._leader}", group.describe, poll=POLL)
+        assert group.wait_one_leader(group.hosts, left) is self._leader
+        self.healed.append(time.monotonic() - since)
+        return f"; {self._leader} leads {self.healed[-1]:.1f} s after healing"
+
+    def _wait_answers(self) -> None:
+        """Wait for those that were started: that takes what it takes on a busy machine."""
+        for host in self.group.running:
+            wait_until(host.status, LAUNCH, f"{host} answers", host.tail, poll=POLL)
+
+    def _all_name_it(self) -> bool:
+        told = [host.status().get("leader") for host in self.group.hosts]
+        return all(leader and leader["name"] == self._leader.name for leader in told)
 
     def _check(self) -> None:
         self.group.check()
@@ -203,18 +231,21 @@ class Ordeal:
 
     def _hold(self, lasting: Sequence[Fault], begun_at: float) -> str:
         """Let the faults last until who is left has settled; how long that took, in words."""
-        if any(fault.kind == "loss" for fault in lasting) or not self._due():
+        parts = self._due()
+        if any(fault.kind == "loss" for fault in lasting) or not parts:
             ends_at = max((fault.ends_at for fault in lasting), default=0.0)
             time.sleep(max(0.0, begun_at + ends_at - time.monotonic()))
             return ""
+        self._wait_answers()
         since = time.monotonic()
-        what = f"each of {self._due()} has one leader"
-        wait_until(self._all_settled, self.bound, what, self.group.describe, poll=POLL)
+        what = f"each of {parts} has one leader"
+        settled = partial(self._all_settled, parts)
+        wait_until(settled, self.bound, what, self.group.describe, poll=POLL)
         self.settled.append(time.monotonic() - since)
         return f" (settled after {self.settled[-1]:.1f} s)"
 
     def _due(self) -> list[list[Host]]:
-        """The hosts, or parts of them, that must have exactly one leader as things are."""
+        """The parts of the group that must have exactly one leader each as things are."""
         well = self.group.running
         blocked = set().union(*self._network.values())
 
@@ -223,25 +254,26 @@ class Ordeal:
             return blocked.isdisjoint(pairs)
 
         if self.group.quorum:
-            majority = len(self.group.hosts) // 2 + 1
-            has_one = any(map(connected, itertools.combinations(well, majority)))
-            return [well] if has_one else []
+            needed = len(self.group.hosts) // 2 + 1
+            majorities = [*filter(connected, itertools.combinations(well, needed))]
+            part = [host for host in well if any(host in majority for majority in majorities)]
+            return [part] if part else []
         if any((there, here) not in blocked for here, there in blocked):
             return []  # heard one way only: several may lead
         parts: list[list[Host]] = []
         for host in well:
-            part = next((part for part in parts if connected([*part, host])), None)
-            part.append(host) if part is not None else parts.append([host])
+            joined = next((part for part in parts if connected([*part, host])), None)
+            joined.append(host) if joined is not None else parts.append([host])
         # Whoever was restarted waits for those that it remembers before it leads.
         return [part for part in parts if not {host.name for host in part} <= self._restarted]
 
-    def _all_settled(self) -> bool:
+    def _all_settled(self, parts: Sequence[Sequence[Host]]) -> bool:
         records = self.group.records()
-        for part in self._due():
+        for part in parts:
             leaders = self.group.leaders(part)
             if len(leaders) != 1 or not hooks_agree(records, leaders[0].name, "leader"):
                 return False
-        return True
+        return not self.group.quorum or len(self.group.leaders()) == 1
 
     # -- the faults
 
@@ -261,6 +293,8 @@ class Ordeal:
             case "suspend":
                 suspend(host)
             case "restart":
+                # One that has only just begun may not even know SIGTERM yet.
+                wait_until(host.status, LAUNCH, f"{host} answers", host.tail, poll=POLL)
                 host.stop()
             case "loss":
                 self._network[fault] = set()

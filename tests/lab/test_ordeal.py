@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from lab import ordeal
+from lab import checker, ordeal
 from lab.group import Group
+from lab.ledger import Ledger
 
 pytestmark = pytest.mark.lab
 
@@ -42,3 +44,27 @@ def test_a_seed_says_what_happens(size: int, quorum: bool) -> None:
     assert any(len(step.faults) == 2 for step in drawn(1))
     for step in drawn(1):
         assert len({fault.target for fault in step.faults}) == len(step.faults)
+
+
+def test_a_ledger_keeps_the_ends_of_a_life(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "events.log")
+
+    def write(*lines: str) -> None:
+        with ledger.path.open("a") as file:
+            file.writelines(f"{line}\n" for line in lines)
+
+    def job(at: int, phase: str) -> str:
+        return f"{at} h1 job {phase} 7 7 11 0 elected"
+
+    write("1 h1 hook.leader start 7 7 10 0 elected", "2 h1 hook.leader end 7 7 10 0 elected")
+    write(job(3, "start"), *(job(at, "tick") for at in range(4, 50)))
+    assert [record.at for record in ledger.read()] == [1, 2, 3, 49]
+    write(*(job(at, "tick") for at in range(50, 60)))
+    assert [record.at for record in ledger.read(since=3)] == [3, 59]
+
+    write("60 h1 fault power-off - - 1 - -")
+    ledger.compact()
+    assert [record.at for record in ledger.read()] == [1, 2, 60]
+    write("61 h2 job start 8 8 12 0 elected", "62 h2 job tick 8 8 12 0 elected")
+    spans = checker.lives(ledger.whole(), "job")
+    assert [(span.host, span.start, span.end) for span in spans] == [("h1", 3, 59), ("h2", 61, 62)]
