@@ -28,7 +28,7 @@ import yaml
 
 from lab import checker
 from lab.events import NS
-from lab.group import SLACK, Group, hooks_agree
+from lab.group import GATHERING, SLACK, Group, hooks_agree
 from lab.hosts import Host
 from lab.ledger import Ledger
 from lab.stories import LAUNCH, others
@@ -167,9 +167,12 @@ class Ordeal:
 
     def _start(self) -> None:
         self.group.log = self.ledger = Ledger(self.group.log.path)
+        for host in self.group.hosts:
+            host.log = self.ledger
         for host in self.group.hosts[1::2]:
             make_stubborn(self.group, host)
         self.group.start()
+        self._wait_answers(GATHERING)
         self._leader = self.group.wait_one_leader(within=self.bound + self.group.timing.patience)
         self.group.wait_all_vote()
 
@@ -209,10 +212,10 @@ class Ordeal:
         self.healed.append(time.monotonic() - since)
         return f"; {self._leader} leads {self.healed[-1]:.1f} s after healing"
 
-    def _wait_answers(self) -> None:
+    def _wait_answers(self, within: float = LAUNCH) -> None:
         """Wait for those that were started: that takes what it takes on a busy machine."""
         for host in self.group.running:
-            wait_until(host.status, LAUNCH, f"{host} answers", host.tail, poll=POLL)
+            wait_until(host.status, within, f"{host} answers", host.tail, poll=POLL)
 
     def _all_name_it(self) -> bool:
         told = [host.status().get("leader") for host in self.group.hosts]
@@ -286,8 +289,7 @@ class Ordeal:
             case "crash-both":
                 host.crash_both()
             case "power-off":
-                host.power_off()
-                extinguish(host)
+                power_off(host)
             case "freeze":
                 host.freeze()
             case "suspend":
@@ -416,10 +418,12 @@ def links(fault: Fault, order: Sequence[Host]) -> set[tuple[str, str]]:
     return {(a, b) for a, b in itertools.permutations(names, 2) if (a in apart) != (b in apart)}
 
 
-def extinguish(host: Host) -> None:
+def power_off(host: Host) -> None:
     """Nothing lives on, not even what was being born when the plug was pulled."""
+    host.power_off()
     while pids := host.network.pids(host.name):
         _signal_all(signal.SIGKILL, pids)
+    _say_again(host, "power-off")
 
 
 def suspend(host: Host) -> None:
@@ -429,6 +433,19 @@ def suspend(host: Host) -> None:
     while born := set(host.network.pids(host.name)) - stopped:
         _signal_all(signal.SIGSTOP, born)
         stopped |= born
+    _say_again(host, "suspend")
+
+
+def _say_again(host: Host, fault: str) -> None:
+    """A fault is noted before it is done; what the host became in between ends here as well."""
+    role = host.role
+
+    def is_stamped() -> bool:
+        roles = [r for r in host.log.read() if (r.host, r.what) == (host.name, "role")]
+        return role in (roles[-1].phase if roles else role, "none")
+
+    wait_until(is_stamped, SLACK, f"{host}: role {role} is in the log", poll=POLL)
+    host.log.note(host.name, "fault", fault)
 
 
 def resume(host: Host, job_is_over: bool) -> None:
