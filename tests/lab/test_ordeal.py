@@ -18,7 +18,7 @@ from lab.ledger import Ledger
 
 pytestmark = pytest.mark.lab
 
-FAULTS = 27
+FAULTS = 45
 
 
 def test_a_minute_of_it(build: Callable[..., Group]) -> None:
