@@ -30,6 +30,27 @@ def test_a_minute_of_it(build: Callable[..., Group]) -> None:
         print(one.summary())
 
 
+def test_whoever_lapsed_once_and_crashes_later_is_called_leader_no_more(
+    build: Callable[..., Group],
+) -> None:
+    """Found by an ordeal: one guardian unlinks the state files at each loss, not at its first."""
+    group = build(1)
+    group.start()
+    (host,) = group.hosts
+    group.wait_one_leader()
+    lapsed_at = host.freeze()
+    group.wait_hook(host, "follower", "end", since=lapsed_at)
+    thawed_at = host.thaw()
+    group.wait_hook(host, "leader", "end", since=thawed_at)
+    assert group.wait_one_leader() is host
+
+    crashed_at = host.crash()
+    group.wait_hook(host, "follower", since=crashed_at)
+    assert host.role == "none"
+    assert not [name for name in ("leader", "state.json") if (host.runtime_dir / name).exists()]
+    group.check()
+
+
 @pytest.mark.parametrize(("size", "quorum"), [(3, True), (5, True), (5, False)])
 def test_a_seed_says_what_happens(size: int, quorum: bool) -> None:
     def drawn(seed: int) -> list[ordeal.Step]:
