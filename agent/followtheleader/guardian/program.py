@@ -354,18 +354,23 @@ class Guardian:
         self._tenure.end_job(now)
         if self._lease.kill_at(now) <= now:
             self._custody.step(now)  # its time is up: first of all, SIGKILL
-        if not self._client.died:
-            self._unlinked = False
-        self._unlink_once()
+        if self._client.died:
+            self._unlink_once()
+        else:
+            self._unlink()  # the agent may write them again: its death is another occasion
         self._voice.tell("expired", deadline=self._lease.deadline or 0)
         self._tenure.owe_loss(lost, reason)
 
     def _unlink_once(self) -> None:
+        """The agent is dead: whatever it has written last, and once is enough."""
         if not self._unlinked:
             self._unlinked = True
-            may_write = not self._post.in_unit
-            for fault in files.unlink_state_files(self._post.runtime_dir, may_write):
-                self._voice.complain(fault)
+            self._unlink()
+
+    def _unlink(self) -> None:
+        may_write = not self._post.in_unit
+        for fault in files.unlink_state_files(self._post.runtime_dir, may_write):
+            self._voice.complain(fault)
 
     # Part.
 
