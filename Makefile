@@ -20,12 +20,14 @@ ROWS  ?=
 PEERS ?=
 MISHAPS ?=
 MINUTES ?= 120
+FAULTS ?= 300
 
 # Tests wait more than they compute: more of them at once than there are processors.
 WORKERS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lab sim check bench bench-peers bench-systemd soak man deb golden-rewrite clean
+.PHONY: help venv demo test lab sim prove ordeal check bench bench-peers bench-systemd soak man deb
+.PHONY: golden-rewrite clean
 
 help:
 	@echo "make demo            three agents on loopback: an election, a crash, a freeze (no root)"
@@ -35,6 +37,9 @@ help:
 	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE);"
 	@echo "                     SEED=7 KIND=quorum TRACE=file replays one;"
 	@echo "                     CROWD=500 tells the story of a group of so many"
+	@echo "make prove           the core's rules taken out one by one: who notices? then rollouts of other"
+	@echo "                     voters, and SEEDS=$(SEEDS) schedules of each kind"
+	@echo "make ordeal          FAULTS=$(FAULTS) random faults on real agents, three groups (root)"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
 	@echo "make bench-systemd   the job of a leader on booted machines (root): N=5 MISHAPS="
@@ -73,6 +78,14 @@ sim: $(DEVELOPMENT)
 	$(BIN)/python -m sim.run $(if $(KIND),--kind $(KIND)) $(if $(CROWD),--crowd $(CROWD)) \
 	  $(if $(SEED),--seed $(SEED),\
 	  --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)) $(if $(TRACE),--trace $(TRACE))
+
+prove: $(DEVELOPMENT)
+	@$(BIN)/python -m prove.mutants
+	@$(BIN)/python -m sim.rollout --seeds $(SEEDS) --base $(BASE)
+	@$(BIN)/python -m sim.run --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
+
+ordeal: $(DEVELOPMENT)
+	@$(BIN)/python -m bench.ordeal --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
 
 check: $(DEVELOPMENT)
 	$(BIN)/ruff check
