@@ -17,7 +17,7 @@ def order_of(stand: Stand, *wanted: tuple[str, str, str]) -> list[int]:
 
 def hand_over(stand: Stand, old: Node, rest: list[Node], number: signal.Signals) -> Node:
     old.send(number)
-    stand.wait(lambda: stand.begun(old)[-1] == "follower", f"on_follower of {old.name}")
+    stand.wait(lambda: stand.begun(old)[-1:] == ["follower"], f"on_follower of {old.name}")
     old.send(signal.SIGTERM)  # once more, while it hands over
     assert old.wait_end() == 0
     new = stand.wait_one_leader(rest)

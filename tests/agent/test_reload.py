@@ -65,7 +65,7 @@ def test_a_leader_that_gets_priority_0_hands_over(stand: Stand) -> None:
     leader, follower = stand.pair()
     assert reload(leader, priority=0)["applied"] == ["priority"]
     stand.wait(lambda: follower.role == "leader", "the other takes over")
-    assert stand.begun(leader)[-1] == "follower"
+    assert stand.begun(leader)[-1:] == ["follower"]
 
 
 def test_peers_that_come_and_go(stand: Stand) -> None:
