@@ -71,6 +71,15 @@ def test_a_supervisor_tries_again_where_that_may_help(number: int, code: int, pl
     assert os.strerror(number) in done.stderr
 
 
+def test_an_address_that_is_not_there_yet_is_tried_again(place: str) -> None:
+    """From DHCP, or one that IPv6 still tests."""
+    words = configured(place, free_port())
+    Path(place, "svc.yaml").write_text("host: 192.0.2.1\n")
+    result = ftl_agent(*words)
+    assert result.code == 1
+    assert "host: 192.0.2.1 is not an address of this host" in result.err
+
+
 def test_signals_are_heeded_before_the_agent_is_there() -> None:
     """Told while it is still being imported and read."""
     script = (

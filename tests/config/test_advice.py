@@ -52,6 +52,7 @@ def test_nothing_to_say() -> None:
         ("voters: [host-a, b, c]\nstop_timeout: 0s", "stop_timeout: 0s, the job is killed"),
         ("voters: [host-a, b, c]\nstop_timeout: 2m", "nobody leads for 151s"),
         ("preempt_delay: 5s", "preempt_delay: waits for nothing without preempt: true"),
+        ("host: 192.0.2.1", "host: 192.0.2.1 is not an address of this host now"),
         ("role_file: /etc", "role_file: /etc is a directory"),
         ("interfaces: [nosuch0]", "interfaces: nosuch0 does not exist on this host"),
         ('discovery: static\npeers: ["[fe80::1%nosuch0]"]', "nosuch0 does not exist"),
