@@ -30,8 +30,9 @@ from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.events import Settled, StepDownRequested, StopRequested
 from followtheleader.core.types import NANOSECONDS, Address, Instant, LeaderInfo, Role
+from followtheleader.defects import is_ours
 from followtheleader.driver import Driver
-from followtheleader.errors import ConfigError, InvariantBroken, is_ours
+from followtheleader.errors import ConfigError, InvariantBroken
 from followtheleader.guardian.link import GuardianLink, Link, UnitLink
 from followtheleader.guardian.orphans import Orphans
 from followtheleader.host.clock import boottime, wall_ms
@@ -349,15 +350,17 @@ class Agent:
     # -- reload
 
     def _on_reload_signal(self) -> None:
-        if self._reloading is None:
-            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+        self._begin_reload()
 
     async def _reload_asked(self) -> report.Facts:
         """A client that leaves does not leave a reload half done."""
-        self._on_reload_signal()
+        return await asyncio.shield(self._begin_reload())
+
+    def _begin_reload(self) -> asyncio.Task[report.Facts]:
+        """One that still waits for the file serves whoever asks meanwhile, too."""
         if self._reloading is None:
-            return {"done": False, "error": "not read again"}
-        return await asyncio.shield(self._reloading)
+            self._reloading = asyncio.get_running_loop().create_task(self._reload())
+        return self._reloading
 
     async def _reload(self) -> report.Facts:
         """Read the configuration again; the role stays. Return what the control socket answers."""

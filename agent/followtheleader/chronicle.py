@@ -34,8 +34,8 @@ def tell_no_link(journal: Journal, role_file: str) -> None:
     """Whoever reads that file should know why it is not there."""
     journal.info(
         "no-role-link",
-        f"{role_file} does not lead here: this is not the only instance in /etc/ftl, and not "
-        "`primary`",
+        f"{role_file} does not lead here: the `primary` instance makes it, or the only one that is "
+        "configured in /etc/ftl",
     )
 
 

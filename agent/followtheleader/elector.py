@@ -32,8 +32,9 @@ from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.events import Settled, StopRequested
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS, Address, Instant, LeaderInfo, Role
+from followtheleader.defects import is_ours
 from followtheleader.driver import Driver
-from followtheleader.errors import FtlError, is_ours
+from followtheleader.errors import FtlError
 from followtheleader.observer import Profile
 
 EVENTS = ("leader", "follower", "reelection", "error")
@@ -152,7 +153,7 @@ class Elector:
         self._inbox: queue.SimpleQueue[tuple[ElectorEvent, int] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
-        self._failure: Exception | None = None
+        self._failure: FtlError | OSError | None = None
         self._begun = threading.Event()
         self._ended = threading.Event()
         self._threads: list[threading.Thread] = []

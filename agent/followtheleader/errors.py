@@ -15,13 +15,6 @@ supervisor starts it again, as a follower.
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from types import TracebackType
-
-_BORDERS = ("/followtheleader/net/", "/followtheleader/host/sockets.py")
-"""Where libraries and clients end."""
-
 
 class FtlError(Exception):
     """The root of the tree; ``str()`` of it is a message for an operator."""
@@ -74,13 +67,3 @@ def ensure(condition: bool, promise: str) -> None:
     """Raise `InvariantBroken` unless ``condition`` holds (``assert`` vanishes under ``-O``)."""
     if not condition:
         raise InvariantBroken(promise)
-
-
-def is_ours(trace: TracebackType | None) -> bool:
-    """Does a frame belong to this package, and not only to where libraries and clients end?"""
-    while trace is not None:
-        name = trace.tb_frame.f_code.co_filename
-        if "/followtheleader/" in name and not any(place in name for place in _BORDERS):
-            return True
-        trace = trace.tb_next
-    return False

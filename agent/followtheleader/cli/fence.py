@@ -110,7 +110,7 @@ def main(argv: list[str]) -> int:
         )
     if "token-file" not in said.values:
         raise options.WrongUsage("name the file that all nodes share: --token-file FILE")
-    wait = _seconds(said.values["wait"]) if "wait" in said.values else DEFAULT_WAIT
+    wait = options.seconds(said.values["wait"], "--wait") if "wait" in said.values else DEFAULT_WAIT
     try:
         token = _token(said)
         file = _TokenFile(said.values["token-file"], token)
@@ -130,15 +130,6 @@ def main(argv: list[str]) -> int:
 
 def _say(text: str) -> None:
     print(f"ftl-agent fence: {text}", file=sys.stderr)
-
-
-def _seconds(text: str) -> float:
-    from followtheleader.config.durations import SECOND, parse_duration
-
-    try:
-        return parse_duration(text) / SECOND
-    except ValueError as wrong:
-        raise options.WrongUsage(f"--wait: {wrong}") from None
 
 
 # -- this node's token

@@ -41,7 +41,7 @@ POLL_INTERVAL = 0.05
 def main(argv: list[str]) -> int:
     """Answer ``is-leader``; return the exit code."""
     said = options.parse(argv, ("-q --quiet", "--json"), ("--wait", "--runtime-dir"), words=1)
-    wait = _seconds(said.values["wait"]) if "wait" in said.values else 0.0
+    wait = options.seconds(said.values["wait"], "--wait") if "wait" in said.values else 0.0
     instance, runtime_dir = said.word(), said.values.get("runtime-dir")
     try:
         role = _ask_until(instance, runtime_dir, wait)
@@ -93,15 +93,6 @@ def _asked_name(runtime_dir: str | None) -> str | None:
 
 def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
-def _seconds(text: str) -> float:
-    from followtheleader.config.durations import SECOND, parse_duration
-
-    try:
-        return parse_duration(text) / SECOND
-    except ValueError as wrong:
-        raise options.WrongUsage(f"--wait: {wrong}") from None
 
 
 def _print_json(instance: str | None, role: str | None, error: str | None) -> None:

@@ -98,3 +98,13 @@ def near_miss(word: str, known: Iterable[str]) -> str:
 
     found = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else ""
+
+
+def seconds(text: str, option: str) -> float:
+    """What a span such as ``200ms`` or ``30s`` means. Raises `WrongUsage`."""
+    from followtheleader.config.durations import SECOND, parse_duration
+
+    try:
+        return parse_duration(text) / SECOND
+    except ValueError as wrong:
+        raise WrongUsage(f"{option}: {wrong}") from None

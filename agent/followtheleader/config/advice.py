@@ -18,6 +18,7 @@ from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.config.faults import near_miss, printable, show
 from followtheleader.config.loader import default_of
 from followtheleader.config.settings import Command, Settings
+from followtheleader.core.addresses import is_loopback
 from followtheleader.hook_files import (
     default_folder,
     default_hooks,
@@ -269,7 +270,7 @@ def _about_network(settings: Settings) -> list[str]:
         found.append(f"role_file: {link} {text}")
     if not _is_bindable(settings.host):
         found.append(f"host: {settings.host} is not an address of this host now")
-    if settings.host.startswith("127.") or settings.host == "::1":
+    if is_loopback(settings.host):
         found.append(f"host: {settings.host}, only agents on this same host are heard")
     if "static" in settings.discovery and settings.port is None and _other_instances(settings):
         found.append(

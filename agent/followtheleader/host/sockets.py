@@ -69,9 +69,8 @@ class LocalServer:
     async def close(self) -> None:
         """Stop serving, cut off every client, remove the socket's file if it is still ours."""
         self._acceptor.cancel()
-        await asyncio.sleep(
-            0
-        )  # One accepted just now begins: not begun, it would leave its socket.
+        # One accepted just now begins first: cancelled before, it would leave its socket open.
+        await asyncio.sleep(0)
         tasks = [self._acceptor, *self._clients]
         for task in tasks:
             task.cancel()
@@ -110,7 +109,7 @@ class LocalServer:
             except TimeoutError:
                 if self._silent.pop(oldest, None) is not None:
                     oldest.cancel()
-                    await asyncio.sleep(0)
+                    break
         await self._slots.acquire()
 
     def _client_ended(self, client: asyncio.Task[None]) -> None:
