@@ -28,7 +28,7 @@ def restart(host: Host, *, forgetful: bool) -> None:
 def test_clocks_are_set_by_a_year(build: Callable[..., Group]) -> None:
     """Forth and back while all run: no role changes. Who starts in the past joins, also when it
     remembers nothing; and leads, with tokens that go on growing."""
-    pair = Pair(build, 3)
+    pair = Pair(build, 5)
     tampers = {n: [Tamper(host) for host in pair.on(n)] for n in (1, 2, 3)}
     pair.start()
     at = pair.note("clocks-set")

@@ -1,4 +1,4 @@
-"""Interfaces that go, come and change while agents run: an open and a quorum group on three hosts.
+"""Interfaces that go, come and change while agents run: an open and a quorum group on five hosts.
 
 Everybody speaks from the address that it has now; what was announced before is only a suggestion.
 """
@@ -34,8 +34,8 @@ def hears_all_on(group: Group, network: str) -> bool:
 
 @pytest.fixture(name="pair")
 def fixture_pair(build: Callable[..., Group]) -> Pair:
-    """Two groups of three, both led by h1."""
-    pair = Pair(build, 3, ipv4_only=True)
+    """Two groups of five, both led by h1."""
+    pair = Pair(build, 5, ipv4_only=True)
     pair.start()
     return pair
 
@@ -87,7 +87,7 @@ def test_the_interface_goes_down_and_up_again(pair: Pair) -> None:
     for group, old in zip(pair.groups, pair.on(1), strict=True):
         group.wait_no_leader([old])
         assert "carrier" in old.problems()
-    new = pair.wait_leaders([2, 3])
+    new = pair.wait_leaders([2, 3, 4, 5])
     pair.note("link-up", "h1")
     pair.network.set_link("h1", up=True)
     assert pair.wait_leaders() == new
@@ -98,7 +98,7 @@ def test_the_interface_goes_down_and_up_again(pair: Pair) -> None:
 
 def test_a_named_interface_is_there_later_or_gone(build: Callable[..., Group]) -> None:
     """eth1 is named and does not exist yet; then eth0, which is all that there is, is unplugged."""
-    group = build(3, settings={"interfaces": ["eth0", "eth1"]})
+    group = build(5, settings={"interfaces": ["eth0", "eth1"]})
     group.start()
     group.wait_one_leader(within=LAUNCH + group.timing.patience)
     lead(group, group.hosts[0])
@@ -125,7 +125,7 @@ def test_a_named_interface_is_there_later_or_gone(build: Callable[..., Group]) -
 
 def test_bound_to_one_address_that_nobody_reaches(build: Callable[..., Group]) -> None:
     """Without a carrier below its address a node does not lead, nor if the address is gone."""
-    group = build(3)
+    group = build(5)
     for host in group.hosts:
         group.configure(host, host=group.network.address(host.name))
     group.start()

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.lab
 def test_two_services_on_one_host_keep_apart(build: Callable[..., Group]) -> None:
     """Each has its own port, directories and role link; one of them leaves, and the other does not
     notice; a new leader of one is no leader of the other."""
-    pair = Pair(build, 3)
+    pair = Pair(build, 5)
     pair.start()
     for one, other in zip(pair.open.hosts, pair.quorum.hosts, strict=True):
         ports = [host.status()["port"] for host in (one, other)]
@@ -27,7 +27,7 @@ def test_two_services_on_one_host_keep_apart(build: Callable[..., Group]) -> Non
         assert (other.directory / "role").resolve() == other.runtime_dir / "role"
         services = [host.status()["service"] for host in (one, other)]
         assert services == ["lab", "db"]
-        assert len(one.status()["members"]) == len(other.status()["members"]) == 2
+        assert len(one.status()["members"]) == len(other.status()["members"]) == 4
     at = pair.note("stop")
     old = pair.open.hosts[0]
     old.stop()
