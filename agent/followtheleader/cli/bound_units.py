@@ -5,9 +5,9 @@ Asks systemd, and changes nothing.
 
 from __future__ import annotations
 
-from followtheleader.config.advice import OPEN_GRACE
 from followtheleader.config.durations import format_duration
 from followtheleader.config.settings import Settings
+from followtheleader.config.timeline import OPEN_GRACE
 from followtheleader.host import units
 
 

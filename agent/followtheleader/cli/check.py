@@ -13,19 +13,20 @@ from typing import Any
 from followtheleader import cli
 from followtheleader.cli import bound_units, locating, options, terminal
 from followtheleader.cli.run import CONFIG_DIR, config_path
-from followtheleader.config import advice, failover
-from followtheleader.config.durations import MS, format_duration
+from followtheleader.config import advice, timeline
+from followtheleader.config.durations import MS
 from followtheleader.config.loader import examine
+from followtheleader.config.promises import promises
 from followtheleader.config.settings import Settings
 from followtheleader.meaning import DEFAULT_ROLE_FILE
 
 USAGE = """\
 usage: ftl-agent check [FILE|INSTANCE] [--json]
 
-Print every fault of a configuration, a line for each; or, if it has none, how long each kind of
-failure takes by it, what happens when if the leader's host is frozen or cut off, what such a group
-promises and what it cannot, and what is allowed but perhaps not meant. Without a name: everything
-in /etc/ftl.
+Print every fault of a configuration, a line for each; or, if it has none, what happens when if
+the leader's host dies, freezes or is cut off, how long it takes if something else happens, what
+such a group promises and what it cannot, and what is allowed but perhaps not meant. Without a
+name: everything in /etc/ftl.
 
   --json  print one JSON object
 
@@ -35,8 +36,9 @@ Example:
   ftl-agent check ./svc.yaml
 """
 
-_LABEL_WIDTH = 28
+_CASE = "the leader's host dies, freezes or is cut off"
 _STEP_WIDTH = 20
+_GAP_WIDTH = 24
 _TIME_WIDTH = 9
 
 
@@ -84,12 +86,17 @@ class _Report:
             "node": settings.node,
             "group": "quorum" if settings.voters else "open",
             "warnings": self.warnings,
-            "timeline": [
-                {"label": label, "ms": span / MS, "explanation": why}
-                for label, span, why in advice.timeline(settings)
+            "timeline": _timeline_as_json(settings),
+            "gaps": [
+                {
+                    "gap": gap.key,
+                    "label": gap.label,
+                    "ms": gap.span / MS,
+                    "explanation": gap.explanation,
+                }
+                for gap in timeline.gaps(settings)
             ],
-            "failover": _failover_as_json(settings),
-            "promises": failover.promises(settings),
+            "promises": promises(settings),
         }
 
     def as_text(self, paint: terminal.Paint, width: int) -> str:
@@ -101,23 +108,21 @@ class _Report:
         lines = [
             f"{paint('green', 'sound')} {self.path}",
             f"      node {settings.node} of service {settings.service}, {group}",
-            "",
-            paint("bold", "If something goes wrong"),
         ]
-        for label, span, why in advice.timeline(settings):
-            lines.append(_moment(label, format_duration(span), why, width))
-        lines += ["", *_failover(settings, paint, width)]
+        lines += ["", *_timeline(settings, paint, width)]
+        if gaps := timeline.gaps(settings):
+            lines += ["", paint("bold", "If something else happens")]
+            lines += [_gap(gap, width) for gap in gaps]
         lines += ["", paint("bold", "What this group promises")]
-        lines += [_item(promise, width) for promise in failover.promises(settings)]
+        lines += [_item(promise, width) for promise in promises(settings)]
         return "\n".join([*lines, *warnings])
 
 
-def _failover_as_json(settings: Settings) -> dict[str, Any]:
-    exact, worst = failover.reserve(settings)
-    alone = len(settings.voters) == 1
+def _timeline_as_json(settings: Settings) -> dict[str, Any]:
+    left = timeline.reserve(settings)
     return {
-        "case": "the leader's host is frozen or cut off",
-        "clocks_differ_percent": failover.CLOCKS_DIFFER,
+        "case": _CASE,
+        "clocks_differ_percent": timeline.CLOCKS_DIFFER,
         "steps": [
             {
                 "step": step.key,
@@ -126,38 +131,39 @@ def _failover_as_json(settings: Settings) -> dict[str, Any]:
                 "worst_ms": step.worst / MS,
                 "explanation": step.explanation,
             }
-            for step in failover.steps(settings)
+            for step in timeline.steps(settings)
         ],
-        "job_ends_in_time": alone or worst > 0,
-        "reserve_ms": None if alone else exact / MS,
-        "worst_reserve_ms": None if alone else worst / MS,
-        "verdict": failover.verdict(settings),
+        "job_ends_in_time": timeline.in_time(settings),
+        "reserve_ms": None if left is None else left.exact / MS,
+        "worst_reserve_ms": None if left is None else left.worst / MS,
+        "verdict": timeline.verdict(settings),
     }
 
 
-def _failover(settings: Settings, paint: terminal.Paint, width: int) -> list[str]:
+def _timeline(settings: Settings, paint: terminal.Paint, width: int) -> list[str]:
     """The steps as a table, and what follows from them."""
-    off = f"{failover.CLOCKS_DIFFER}% off"
+    off = f"{timeline.CLOCKS_DIFFER}% off"
     times = f"{'with clocks that are':<{_STEP_WIDTH}}{'exact':>{_TIME_WIDTH}}{off:>{_TIME_WIDTH}}"
     lines = [
-        paint("bold", "If the leader's host is frozen or cut off"),
+        paint("bold", f"If {_CASE}"),
         f"  {times}  fast or slow, each the way that is worse",
     ]
-    for step in failover.steps(settings):
+    for step in timeline.steps(settings):
         up = step.key != "earliest_takeover"
-        spans = [failover.show(step.at, up=up), failover.show(step.worst, up=up)]
+        spans = [timeline.show(step.at, up=up), timeline.show(step.worst, up=up)]
         columns = "".join(f"{span:>{_TIME_WIDTH}}" for span in spans)
         head = f"  {step.label:<{_STEP_WIDTH}}{columns}  "
         lines.append(_described(head, step.explanation, width))
-    return [*lines, _described("  ", failover.verdict(settings), width)]
+    return [*lines, _described("  ", timeline.verdict(settings), width)]
+
+
+def _gap(gap: timeline.Gap, width: int) -> str:
+    span = timeline.show(gap.span, up=True)
+    return _described(f"  {gap.label:<{_GAP_WIDTH}}{span:>{_TIME_WIDTH}}  ", gap.explanation, width)
 
 
 def _item(text: str, width: int) -> str:
     return _described("  - ", text, width)
-
-
-def _moment(label: str, span: str, why: str, width: int) -> str:
-    return _described(f"  {label:<{_LABEL_WIDTH}}{span:>8}  ", why, width)
 
 
 def _described(head: str, text: str, width: int) -> str:

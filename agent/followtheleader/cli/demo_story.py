@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 from followtheleader.cli.demo_group import DemoAgent, Group
 from followtheleader.cli.demo_log import Record, boottime, broken_promises, first
 from followtheleader.cli.terminal import Paint
-from followtheleader.config import advice
+from followtheleader.config import timeline
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.core.types import Instant, Span
 
@@ -68,7 +68,8 @@ class Story:
     def tell(self) -> None:
         """All acts. Raises `Failed`."""
         settings = next(iter(self._group.agents.values())).settings()
-        self._promised = {label: span for label, span, _ in advice.timeline(settings)}
+        self._promised = {gap.key: gap.span for gap in timeline.gaps(settings)}
+        self._promised |= {step.key: step.at for step in timeline.steps(settings)}
         heartbeat = format_duration(settings.heartbeat_interval)
         print(f"Three agents of one open group on 127.0.0.1, in {self._group.place}.")
         print(f"Heartbeats every {heartbeat}, a lock of {format_duration(settings.timing.lock)}.\n")
@@ -101,7 +102,7 @@ class Story:
         self._wait(lambda: victim.has_ended, f"{victim.name} is dead")
         elected = self._wait_next_leader(mark, "another leads after a crash")
         ended = self._end_of(victim, mark)
-        promised = self._promised["agent killed or crashed"]
+        promised = self._promised["crash"]
         self._measure("leader killed", at, elected.at - ended.at, elected.at, promised)
         self._wait_agreement()
         victim.start()
@@ -115,7 +116,7 @@ class Story:
         at = self._signal(victim, signal.SIGSTOP, "freeze")
         elected = self._wait_next_leader(mark, "another leads after a freeze")
         ended = self._end_of(victim, mark)
-        promised = self._promised["host dead, frozen or cut off"]
+        promised = self._promised["latest_takeover"]
         self._measure("leader frozen", at, elected.at - at, elected.at, promised)
         early = _seconds(elected.at - ended.at)
         self._say(boottime(), f"the guardian of {victim.name} had ended its job {early} before")
@@ -132,7 +133,7 @@ class Story:
         at = self._signal(victim, signal.SIGTERM, "stop")
         elected = self._wait_next_leader(mark, "another leads after a stop")
         ended = self._end_of(victim, mark)
-        promised = self._promised["graceful stop"]
+        promised = self._promised["stop"]
         self._measure("leader stopped", at, elected.at - ended.at, elected.at, promised)
         self._wait(lambda: victim.has_ended, f"{victim.name} has left")
         if victim.exit_status != 0:

@@ -14,8 +14,9 @@ up the host's name, and touches nothing else: whether a hook exists is asked by 
     loader    values to `Settings`; the rules between keys
     options   the options of a Python program, judged by the same table
     settings  the result, without a trace of YAML
-    advice    what is allowed but perhaps not meant; how long each kind of failure takes
-    failover  the leader's host is frozen or cut off, step by step; what a group can promise
+    advice    what is allowed but perhaps not meant
+    timeline  what happens when, if a leader fails; whether its job has ended in time
+    promises  what a group promises, and what it cannot
     reload    which changes a reload applies
     example   the commented example file
     json_schema  the table as a JSON schema, for editors

@@ -1,7 +1,7 @@
-"""What a valid configuration may still get wrong, and what to expect of it.
+"""What a valid configuration may still get wrong.
 
-`warnings` looks at this host (do the hooks exist?) and changes nothing; `timeline` only computes.
-Both serve ``ftl-agent check``. Nothing here stops an agent from starting.
+`warnings` looks at this host (do the hooks exist?) and changes nothing. It serves ``ftl-agent
+check``. Nothing here stops an agent from starting.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import shlex
 import socket
 import stat
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from dataclasses import replace
 
+from followtheleader.config import timeline
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.config.faults import near_miss, printable, show
 from followtheleader.config.loader import default_of
@@ -30,18 +31,6 @@ from followtheleader.hook_files import (
 BUSY_HOST = 25 * MS
 """Heartbeats closer than this make an ordinarily busy host lapse."""
 DEFAULT_PRIORITY = 100
-
-
-OPEN_GRACE = 2 * SECOND
-"""How long an open group's job is asked to end if there is no ``stop_timeout``."""
-
-
-class Moment(NamedTuple):
-    """One entry of the failover timeline: what, how long at most (nanoseconds), and why."""
-
-    label: str
-    span: int
-    explanation: str
 
 
 def warnings(settings: Settings) -> list[str]:
@@ -100,90 +89,18 @@ def missing_interfaces(names: Iterable[str]) -> list[str]:
     ]
 
 
-def timeline(settings: Settings) -> list[Moment]:
-    """Return what follows from the settings when things go wrong, in the order of suddenness.
-
-    The spans hold while no datagram is lost, without the network's delay and without the time that
-    the hooks take.
-    """
-    timing = settings.timing
-    quorum = bool(settings.voters)
-    # A quorum's candidate needs promises, an open group's leads after its wait in any case.
-    claim = timing.claim_patience if quorum else timing.claim_wait
-    reserve = format_duration(timing.lock - timing.lease)
-    in_time = quorum or settings.stop_timeout
-    ended = "has ended" if in_time else f"has ended, if that takes less than {reserve},"
-    silent = "nobody answers, or that hangs," if quorum else "hangs"
-    befallen = "a freeze or a cut" if quorum else "a freeze"
-    moments = [
-        Moment(
-            "silence forgiven",
-            timing.patience,
-            f"{settings.max_failed_responses} missed heartbeats of "
-            f"{format_duration(settings.heartbeat_interval)} change nothing",
-        ),
-        Moment(
-            "lease",
-            timing.lease,
-            f"a leader that {silent} stops acting after this",
-        ),
-        Moment(
-            "stop timeout",
-            settings.stop_timeout,
-            _stopping(settings),
-        ),
-        Moment(
-            "lock",
-            timing.lock,
-            "a follower believes in a silent leader this long: 1.25 × (lease + stop timeout), for "
-            f"clocks that run up to 11% fast or slow; after {befallen} the old leader's job "
-            f"{ended} when the next one's starts",
-        ),
-        Moment(
-            "graceful stop",
-            claim,
-            "from the end of on_follower to the next leader; two round trips if all answer",
-        ),
-        Moment(
-            "agent killed or crashed",
-            timing.skew + claim,
-            "its guardian ends the job, runs on_follower and sends the last will; from then on",
-        ),
-        Moment(
-            "host dead, frozen or cut off",
-            timing.lock + timing.skew + claim,
-            "the worst case: nobody can say goodbye, so the lock must run out",
-        ),
-    ]
-    if quorum:
-        moments.append(
-            Moment(
-                "quarantine",
-                timing.lock,
-                "a restarted voter is silent this long, unless it was stopped cleanly; longer if "
-                "it ever granted a longer lock",
-            )
-        )
-    return moments
-
-
-def _stopping(settings: Settings) -> str:
-    if settings.stop_timeout:
-        return "then its job has this long to end before it is killed"
-    if settings.voters:
-        return "then its job is killed at once, without being asked to end"
-    return (
-        "the others do not wait for its job, which is asked to end and killed after "
-        f"{format_duration(OPEN_GRACE)}"
-    )
-
-
 def _about_voters(settings: Settings) -> list[str]:
     count = len(settings.voters)
     if count == 0:
         return []
     if count == 1:
         return ["voters: a single voter, nobody can take over from it; name three, or none"]
+    if count == 2 and settings.witness and settings.node in settings.voters:
+        (other,) = (voter for voter in settings.voters if voter != settings.node)
+        return [
+            f"voters: two voters, one of them this witness: only {other} ever leads, and only "
+            "while both are there; add a voter"
+        ]
     if count == 2:
         return [
             "voters: two voters, without either of them nobody leads; add a third, or a witness "
@@ -249,12 +166,30 @@ def _about_timing(settings: Settings) -> list[str]:
             "stop_timeout: 0s, the job is killed at once when this node stops leading, also by an "
             "orderly stop; write the time that it needs to end, such as 2s"
         )
-    if settings.voters and settings.stop_timeout >= 60 * SECOND:
+    if (settings.voters or settings.stop_timeout) and not timeline.in_time(settings):
         found.append(
-            f"stop_timeout: after the death of a host nobody leads for "
-            f"{format_duration(settings.timing.lock)}"
+            f"stop_timeout: {format_duration(settings.stop_timeout)}, with clocks "
+            f"{timeline.CLOCKS_DIFFER}% off the guardian cannot end the job before another may "
+            f"lead, and a busy host needs more; write {_that_is_in_time(settings)} or more, or a "
+            "longer heartbeat_interval"
+        )
+    if timeline.is_replaceable(settings) and settings.stop_timeout >= 60 * SECOND:
+        found.append(
+            f"stop_timeout: {format_duration(settings.stop_timeout)}, after the death of the "
+            f"leader's host nobody leads for {format_duration(settings.timing.lock)}"
         )
     return found
+
+
+def _that_is_in_time(settings: Settings) -> str:
+    """The shortest stop timeout, in tenths of a second, that leaves the guardian time enough."""
+    tenth = 100 * MS
+    enough = next(
+        stop
+        for stop in range(tenth, 60 * SECOND, tenth)
+        if timeline.in_time(replace(settings, stop_timeout=stop))
+    )
+    return format_duration(enough)
 
 
 def _about_network(settings: Settings) -> list[str]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from followtheleader.errors import ensure
+
 US = 1_000
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -54,6 +56,7 @@ def parse_duration(text: str) -> int:
 
 def format_duration(span: int) -> str:
     """Write ``span`` (nanoseconds, not negative) as an operator would, without loss."""
+    ensure(span >= 0, "a duration is not less than nothing")
     if span and span % MINUTE == 0:
         return f"{span // MINUTE}m"
     if span == 0 or (span >= SECOND and span % MS == 0):
