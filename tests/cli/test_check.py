@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from followtheleader.cli.check import link_warnings
 from followtheleader.config import load
 
 QUORUM = "node: h1\nservice: web\nvoters: [h1, h2]\n"
+THREE = "node: h1\nservice: web\nvoters: [h1, h2, h3]\n"
 
 
 def write(folder: Path, text: str, name: str = "svc.yaml") -> str:
@@ -35,7 +37,10 @@ def test_a_sound_file_shows_what_it_promises(tmp_path: Path) -> None:
         ("open", ""),
         ("open-that-waits", "stop_timeout: 1s\n"),
         ("one-voter", "voters: [h1]\n"),
-        ("three-voters", "voters: [h1, h2, h3]\ntiming: fast\nstop_timeout: 0s\n"),
+        ("three-voters", "voters: [h1, h2, h3]\n"),
+        ("no-time-to-kill", "voters: [h1, h2, h3]\ntiming: fast\nstop_timeout: 0s\n"),
+        ("long-times", "heartbeat_interval: 10s\n"),
+        ("witness", "voters: [h1, h2, h3]\nwitness: true\n"),
     ],
 )
 def test_what_other_groups_can_and_cannot_have(name: str, text: str, tmp_path: Path) -> None:
@@ -68,35 +73,52 @@ def test_every_fault_is_told_at_its_place(tmp_path: Path) -> None:
 
 
 def test_json_of_a_sound_file(tmp_path: Path) -> None:
-    path = write(tmp_path, QUORUM)
+    path = write(tmp_path, THREE)
     result = ftl_agent("check", path, "--json")
     answer = json.loads(result.out)
     (file,) = answer["files"]
-    timeline = {moment["label"]: moment["ms"] for moment in file["timeline"]}
     assert (result.code, answer["ok"], file["ok"]) == (0, True, True)
     assert (file["path"], file["instance"], file["service"]) == (path, "svc", "web")
     assert (file["node"], file["group"], file["faults"]) == ("h1", "quorum", [])
-    assert any("two voters" in warning for warning in file["warnings"])
-    assert timeline["lease"] == 800
-    assert timeline["lock"] == 3500
-    assert all(moment["explanation"] for moment in file["timeline"])
-    failover = file["failover"]
-    steps = {step["step"]: (step["ms"], round(step["worst_ms"], 1)) for step in failover["steps"]}
+    assert file["warnings"] == []
+    assert "failover" not in file, "one timeline"
+    timeline = file["timeline"]
+    steps = {step["step"]: (step["ms"], round(step["worst_ms"], 1)) for step in timeline["steps"]}
     assert steps == {
         "last_heartbeat": (0, 0),
         "lease_end": (800, 898.9),
-        "job_ended_by": (2800, 3146.1),
+        "job_ended_by": (2802, 3148.1),
         "earliest_takeover": (3500, 3153.2),
         "latest_takeover": (3740, 4202.2),
     }
-    assert failover["job_ends_in_time"] is True
-    assert failover["reserve_ms"] == 700
-    assert 7 < failover["worst_reserve_ms"] < 7.1
-    assert failover["clocks_differ_percent"] == 11
-    assert any("two hosts cannot have both" in promise for promise in file["promises"])
-    alone = write(tmp_path, "node: h1\nvoters: [h1]\n", "alone.yaml")
-    (file,) = json.loads(ftl_agent("check", alone, "--json").out)["files"]
-    assert file["failover"]["reserve_ms"] is None
+    assert all(step["explanation"] for step in timeline["steps"])
+    assert timeline["case"] == "the leader's host dies, freezes or is cut off"
+    assert timeline["job_ends_in_time"] is True
+    assert timeline["reserve_ms"] == 698
+    assert 5 < timeline["worst_reserve_ms"] < 5.1
+    assert timeline["clocks_differ_percent"] == 11
+    assert [wait["wait"] for wait in file["waits"]] == ["stop", "crash", "restart"]
+    assert all(wait["ms"] and wait["label"] and wait["explanation"] for wait in file["waits"])
+
+
+def test_json_of_groups_that_are_not_safe_or_have_no_takeover(tmp_path: Path) -> None:
+    """What a program is told is what a person reads."""
+
+    def told(text: str) -> dict[str, Any]:
+        path = write(tmp_path, f"node: h1\n{text}")
+        (file,) = json.loads(ftl_agent("check", path, "--json").out)["files"]
+        timeline: dict[str, Any] = file["timeline"]
+        return timeline
+
+    late = told("heartbeat_interval: 10s\n")
+    assert (late["job_ends_in_time"], late["reserve_ms"]) == (False, 5998)
+    assert late["worst_reserve_ms"] < -2000
+    assert "may run beside the next leader's for up to 2.17s" in late["verdict"]
+    for text in ("voters: [h1]\n", "voters: [h1, h2]\n"):
+        alone = told(text)
+        assert (alone["reserve_ms"], alone["worst_reserve_ms"]) == (None, None)
+        assert alone["job_ends_in_time"] is True
+        assert alone["verdict"].startswith("Nobody takes over")
 
 
 def test_json_of_a_faulty_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What is allowed but perhaps not meant, and the failover timeline."""
+"""What is allowed but perhaps not meant."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from followtheleader.config.advice import timeline, warnings
+from followtheleader.config.advice import warnings
 from followtheleader.config.loader import parse
 from followtheleader.config.settings import Settings
 from followtheleader.hook_files import default_hooks
-
-MS = 1_000_000
 
 
 def of(text: str, path: str = "/nowhere/svc.yaml") -> Settings:
@@ -46,11 +44,20 @@ def test_nothing_to_say() -> None:
         ("voters: [host-a, b]\nwitness: true\npriority: 9", "priority: a witness never leads"),
         (
             "voters: [host-a, b, c]\nwitness: true\nhooks: {on_leader: /bin/true}",
-            "never leads (witness)",
+            "hooks.on_leader: never runs, for a witness never leads",
         ),
         ("heartbeat_interval: 10ms", "heartbeat_interval: 10ms, a host that is busy for 32ms"),
         ("voters: [host-a, b, c]\nstop_timeout: 0s", "stop_timeout: 0s, the job is killed"),
         ("voters: [host-a, b, c]\nstop_timeout: 2m", "nobody leads for 151s"),
+        ("stop_timeout: 2m", "after the death of the leader's host nobody leads for 151s"),
+        ("voters: [host-a, b, c]\ntiming: fast\nstop_timeout: 0s", "write 800ms or more, or a"),
+        ("timing: fast\nstop_timeout: 700ms", "cannot end the job before another may lead"),
+        ("voters: [host-a, b]\nwitness: true", "one of them this witness: only b ever leads"),
+        (
+            "voters: [a, b, c]\nhooks: {on_leader: /bin/true}",
+            "hooks.on_leader: never runs, for a node that is not among the voters never leads",
+        ),
+        ("voters: [a, b, c]\npreempt: true", "preempt: a node that is not among the voters never"),
         ("preempt_delay: 5s", "preempt_delay: waits for nothing without preempt: true"),
         ("host: 192.0.2.1", "host: 192.0.2.1 is not an address of this host now"),
         ("role_file: /etc", "role_file: /etc is a directory"),
@@ -104,40 +111,18 @@ def test_static_discovery_beside_other_instances_needs_a_port(tmp_path: Path) ->
     assert warnings(of(text + "port: 9001\n", str(path))) == []
 
 
-def spans(text: str) -> dict[str, float]:
-    """The timeline in milliseconds."""
-    return {moment.label: moment.span / MS for moment in timeline(of(text))}
+@pytest.mark.parametrize(
+    "text",
+    [
+        "timing: fast",  # an open group's default: nobody waits, the verdict says so
+        "timing: fast\nstop_timeout: 800ms",
+        "voters: [host-a, b, c]\ntiming: fast\nstop_timeout: 800ms",
+    ],
+)
+def test_no_warning_of_a_guardian_that_has_time(text: str) -> None:
+    assert not any("stop_timeout" in warning for warning in warnings(of(text)))
 
 
-def test_timeline_of_an_open_group() -> None:
-    assert spans("") == {
-        "silence forgiven": 1000,
-        "lease": 800,
-        "stop timeout": 0,
-        "lock": 1000,
-        "graceful stop": 100,
-        "agent killed or crashed": 140,
-        "host dead, frozen or cut off": 1140,
-    }
-
-
-def test_timeline_of_a_quorum_group() -> None:
-    assert spans("voters: [host-a, b, c]") == {
-        "silence forgiven": 1000,
-        "lease": 800,
-        "stop timeout": 2000,
-        "lock": 3500,
-        "graceful stop": 200,
-        "agent killed or crashed": 240,
-        "host dead, frozen or cut off": 3740,
-        "quarantine": 3500,
-    }
-
-
-def test_timeline_says_what_an_open_group_does_not_promise() -> None:
-    lock = {moment.label: moment.explanation for moment in timeline(of(""))}["lock"]
-    assert "after a freeze the old leader's job has ended, if that takes less than 200ms," in lock
-    lease = {moment.label: moment.explanation for moment in timeline(of(""))}["lease"]
-    assert lease == "a leader that hangs stops acting after this"
-    waits = {moment.label: moment.explanation for moment in timeline(of("stop_timeout: 1s"))}
-    assert "after a freeze the old leader's job has ended when the next" in waits["lock"]
+def test_without_a_takeover_no_gap_is_told() -> None:
+    found = warnings(of("voters: [host-a, b]\nstop_timeout: 2m"))
+    assert not any("nobody leads for" in warning for warning in found)

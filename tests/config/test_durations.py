@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from followtheleader.config.durations import format_duration, parse_duration
+from followtheleader.errors import InvariantBroken
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,11 @@ def test_parse(text: str, span: int) -> None:
 )
 def test_format(span: int, text: str) -> None:
     assert format_duration(span) == text
+
+
+def test_less_than_nothing_is_no_duration() -> None:
+    with pytest.raises(InvariantBroken):
+        format_duration(-1)
 
 
 @given(st.integers(0, 3600 * 10**9))

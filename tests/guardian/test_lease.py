@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from followtheleader.config import advice
+from followtheleader.config import timeline
 from followtheleader.guardian.lease import FARTHEST, LATE_WITHOUT_STOP_TIMEOUT, OPEN_GRACE, Lease
 from guardian.stand import MS, SECOND
 
@@ -47,7 +47,7 @@ def test_an_open_group_without_stop_timeout(lost_after: int, killed_after: int) 
 
 
 def test_what_is_said_of_it_is_true() -> None:
-    assert advice.OPEN_GRACE == OPEN_GRACE
+    assert timeline.OPEN_GRACE == OPEN_GRACE
 
 
 @pytest.mark.parametrize("lost_after", [0, SECOND, 9 * SECOND])

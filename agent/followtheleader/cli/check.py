@@ -38,7 +38,7 @@ Example:
 
 _CASE = "the leader's host dies, freezes or is cut off"
 _STEP_WIDTH = 20
-_GAP_WIDTH = 24
+_WAIT_WIDTH = 24
 _TIME_WIDTH = 9
 
 
@@ -87,14 +87,9 @@ class _Report:
             "group": "quorum" if settings.voters else "open",
             "warnings": self.warnings,
             "timeline": _timeline_as_json(settings),
-            "gaps": [
-                {
-                    "gap": gap.key,
-                    "label": gap.label,
-                    "ms": gap.span / MS,
-                    "explanation": gap.explanation,
-                }
-                for gap in timeline.gaps(settings)
+            "waits": [
+                {"wait": key, "label": label, "ms": span / MS, "explanation": why}
+                for key, label, span, why in timeline.waits(settings)
             ],
             "promises": promises(settings),
         }
@@ -109,10 +104,11 @@ class _Report:
             f"{paint('green', 'sound')} {self.path}",
             f"      node {settings.node} of service {settings.service}, {group}",
         ]
+        if why := advice.why_never_leads(settings):
+            lines.append(f"      {why}: the times are those of a leader with the same settings")
         lines += ["", *_timeline(settings, paint, width)]
-        if gaps := timeline.gaps(settings):
-            lines += ["", paint("bold", "If something else happens")]
-            lines += [_gap(gap, width) for gap in gaps]
+        lines += ["", paint("bold", "If something else happens")]
+        lines += [_wait(wait, width) for wait in timeline.waits(settings)]
         lines += ["", paint("bold", "What this group promises")]
         lines += [_item(promise, width) for promise in promises(settings)]
         return "\n".join([*lines, *warnings])
@@ -142,24 +138,22 @@ def _timeline_as_json(settings: Settings) -> dict[str, Any]:
 
 def _timeline(settings: Settings, paint: terminal.Paint, width: int) -> list[str]:
     """The steps as a table, and what follows from them."""
-    off = f"{timeline.CLOCKS_DIFFER}% off"
-    times = f"{'with clocks that are':<{_STEP_WIDTH}}{'exact':>{_TIME_WIDTH}}{off:>{_TIME_WIDTH}}"
-    lines = [
-        paint("bold", f"If {_CASE}"),
-        f"  {times}  fast or slow, each the way that is worse",
-    ]
-    for step in timeline.steps(settings):
-        up = step.key != "earliest_takeover"
-        spans = [timeline.show(step.at, up=up), timeline.show(step.worst, up=up)]
-        columns = "".join(f"{span:>{_TIME_WIDTH}}" for span in spans)
+    steps = timeline.steps(settings)
+    rows = [("exact", f"{timeline.CLOCKS_DIFFER}% off"), *timeline.columns(steps)]
+    wide = max(_TIME_WIDTH, 1 + max(len(span) for row in rows for span in row))
+    header, *times = ("".join(f"{span:>{wide}}" for span in row) for row in rows)
+    header = f"  {'with clocks that are':<{_STEP_WIDTH}}{header}"
+    lines = [paint("bold", f"If {_CASE}"), f"{header}  fast or slow, each the way that is worse"]
+    for step, columns in zip(steps, times, strict=True):
         head = f"  {step.label:<{_STEP_WIDTH}}{columns}  "
         lines.append(_described(head, step.explanation, width))
     return [*lines, _described("  ", timeline.verdict(settings), width)]
 
 
-def _gap(gap: timeline.Gap, width: int) -> str:
-    span = timeline.show(gap.span, up=True)
-    return _described(f"  {gap.label:<{_GAP_WIDTH}}{span:>{_TIME_WIDTH}}  ", gap.explanation, width)
+def _wait(wait: timeline.Wait, width: int) -> str:
+    span = timeline.show(wait.span, up=True)
+    head = f"  {wait.label:<{_WAIT_WIDTH}}{span:>{_TIME_WIDTH}}  "
+    return _described(head, wait.explanation, width)
 
 
 def _item(text: str, width: int) -> str:

@@ -68,7 +68,7 @@ class Story:
     def tell(self) -> None:
         """All acts. Raises `Failed`."""
         settings = next(iter(self._group.agents.values())).settings()
-        self._promised = {gap.key: gap.span for gap in timeline.gaps(settings)}
+        self._promised = {wait.key: wait.span for wait in timeline.waits(settings)}
         self._promised |= {step.key: step.at for step in timeline.steps(settings)}
         heartbeat = format_duration(settings.heartbeat_interval)
         print(f"Three agents of one open group on 127.0.0.1, in {self._group.place}.")

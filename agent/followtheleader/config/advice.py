@@ -79,6 +79,17 @@ def untrusted(settings: Settings) -> list[str]:
     return [f"{path}: refused under systemd: {reason}" for path, reason in reasons if reason]
 
 
+def why_never_leads(settings: Settings) -> str:
+    """Return in a few words why this node never leads; nothing if it may."""
+    if settings.witness:
+        return "a witness never leads"
+    if settings.priority == 0:
+        return "a node of priority 0 never leads"
+    if settings.voters and settings.node not in settings.voters:
+        return "a node that is not among the voters never leads"
+    return ""
+
+
 def missing_interfaces(names: Iterable[str]) -> list[str]:
     """Return a sentence for each of ``names`` that is no network interface of this host now."""
     existing = [name for _, name in socket.if_nameindex()]
@@ -126,9 +137,8 @@ def _about_this_node(settings: Settings) -> list[str]:
     if node in ("localhost", "localhost.localdomain"):
         found.append(f"node: {node} is what many hosts are called, set node to a name of its own")
     hook = settings.hooks.commands["leader"]
-    if hook and (settings.witness or settings.priority == 0):
-        never = "witness" if settings.witness else "priority"
-        found.append(f"hooks.on_leader: never runs, for this node never leads ({never})")
+    if hook and (why := why_never_leads(settings)):
+        found.append(f"hooks.on_leader: never runs, for {why}")
     if settings.priority == 0 and voters == (node,) and not settings.witness:
         found.append("priority: 0 on the only voter, nobody leads")
     if settings.witness and settings.priority != DEFAULT_PRIORITY:
@@ -141,9 +151,8 @@ def _about_preemption(settings: Settings) -> list[str]:
         if settings.preempt_delay == default_of("preempt_delay"):
             return []
         return ["preempt_delay: waits for nothing without preempt: true"]
-    if settings.witness or settings.priority == 0:
-        why = "a witness" if settings.witness else "a node of priority 0"
-        return [f"preempt: {why} never leads, leave it out here"]
+    if why := why_never_leads(settings):
+        return [f"preempt: {why}, leave it out here"]
     found = []
     if settings.priority <= DEFAULT_PRIORITY:
         found.append(

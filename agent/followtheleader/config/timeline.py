@@ -50,8 +50,9 @@ class Reserve(NamedTuple):
     worst: int
 
 
-class Gap(NamedTuple):
-    """How long at most (nanoseconds) nobody leads after ``label``. ``key`` is for programs."""
+class Wait(NamedTuple):
+    """What else may happen, and how long (nanoseconds, at most) is waited then. ``key`` is for
+    programs."""
 
     key: str
     label: str
@@ -105,8 +106,8 @@ def steps(settings: Settings) -> list[Step]:
     return sorted(found, key=lambda step: step.at)
 
 
-def gaps(settings: Settings) -> list[Gap]:
-    """Return what else may end a leadership, in the order of suddenness.
+def waits(settings: Settings) -> list[Wait]:
+    """Return what else may happen to a leader or a voter, in the order of suddenness.
 
     The spans hold while no datagram is lost, without the network's delay and without the time that
     the hooks take.
@@ -118,13 +119,13 @@ def gaps(settings: Settings) -> list[Gap]:
     found = []
     if is_replaceable(settings):
         found += [
-            Gap("stop", "stopped or stepped down", claim, handed_over),
-            Gap("crash", "agent killed or crashed", timing.skew + claim, willed),
+            Wait("stop", "stopped or stepped down", claim, handed_over),
+            Wait("crash", "agent killed or crashed", timing.skew + claim, willed),
         ]
-    elif len(settings.voters) == 2:
-        found.append(Gap("step_down", "stepped down", claim, handed_over))
+    elif len(settings.voters) == 2 and not settings.witness:
+        found.append(Wait("step_down", "stepped down", claim, handed_over))
     if settings.voters:
-        found.append(Gap("restart", "a voter restarted", timing.lock, _quarantine(settings)))
+        found.append(Wait("restart", "a voter restarted", timing.lock, _quarantine(settings)))
     return found
 
 
@@ -153,7 +154,8 @@ def verdict(settings: Settings) -> str:
     if in_time(settings):
         text = (
             f"The job has ended {_at_least(left.exact)} before another may lead, {off} "
-            f"{_at_least(left.worst)}: so late the guardian, which ends it, may be on a busy host."
+            f"{_at_least(left.worst)}: that is how late the guardian, which ends it, may be on a "
+            "busy host."
         )
     elif left.exact >= 0:
         text = (
@@ -191,18 +193,40 @@ def fast(span: int) -> int:
     return span * 100 // (100 + CLOCKS_DIFFER)
 
 
+def columns(found: list[Step]) -> list[tuple[str, str]]:
+    """Write both times of each step."""
+    exact = _column([(step.at, step.key) for step in found])
+    return list(zip(exact, _column([(step.worst, step.key) for step in found]), strict=True))
+
+
 def show(span: int, *, up: bool, digits: int = _SHOWN_DIGITS) -> str:
-    """Write ``span`` with so many digits, rounded ``up`` or down: steps keep their order."""
-    grain = 10 ** max(len(str(span)) - digits, 0)
-    return format_duration(-(-span // grain) * grain if up else span // grain * grain)
+    """Write ``span`` with so many digits, rounded ``up`` or down."""
+    return format_duration(_rounded(span, up, digits))
+
+
+def _column(times: list[tuple[int, str]]) -> list[str]:
+    """In four digits, or in so many more that one sees which comes first."""
+    for digits in range(_SHOWN_DIGITS, len(str(max(times)[0])) + 1):
+        rounded = [_rounded(at, key != "earliest_takeover", digits) for at, key in times]
+        in_order = [shown for _, shown in sorted(zip(times, rounded, strict=True))]
+        if in_order == sorted(in_order):
+            return [format_duration(shown) for shown in rounded]
+    return [format_duration(at) for at, _ in times]
+
+
+def _rounded(span: int, up: bool, digits: int) -> int:
+    grain: int = 10 ** max(len(str(span)) - digits, 0)
+    return -(-span // grain) * grain if up else span // grain * grain
 
 
 def _at_least(span: int) -> str:
+    if span < MS:
+        return "less than 1ms"
     return show(span, up=False, digits=_SAID_DIGITS)
 
 
 def _at_most(span: int) -> str:
-    return show(span, up=True, digits=_SAID_DIGITS)
+    return show(max(span, MS), up=True, digits=_SAID_DIGITS)
 
 
 def _claim(settings: Settings) -> int:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from followtheleader.guardian.clock import MS, SECOND
 
+# Stands again in config.timeline, for `check`; tests/guardian/test_lease.py holds them together.
 OPEN_GRACE = 2 * SECOND
 # With no stop_timeout others may lead this soon after the deadline: a job found running later than
 # this (the host was suspended) has no time left to be asked politely.
