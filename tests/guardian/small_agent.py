@@ -2,10 +2,10 @@
 
     small_agent.py CONFIG INSTANCE RUNTIME_DIR
 
-A line of stdin is a JSON object with ``do``: lease (span, stop_timeout: ns; quorum), renew (the
-same, and ``every`` ns again, until span 0), event, will, bye, raw (bytes as latin-1), reload, deaf
-(read no more), close, quit. Each message of the guardian is printed with ``at``, the instant
-(CLOCK_BOOTTIME, ns) at which it came.
+A line of stdin is a JSON object with ``do``: lease (span, stop_timeout: ns; quorum; or ``until``,
+an instant, in place of span), renew (the same, and ``every`` ns again, until span 0), event, will,
+bye, raw (bytes as latin-1), reload, deaf (read no more), close, quit. Each message of the guardian
+is printed with ``at``, the instant (CLOCK_BOOTTIME, ns) at which it came.
 """
 
 from __future__ import annotations
@@ -70,7 +70,8 @@ class SmallAgent:
 
     def lease(self, order: dict[str, Any]) -> None:
         quorum = order.get("quorum", False)
-        self.link.send_lease(now() + order["span"], order["stop_timeout"], quorum)
+        until = order.get("until") or now() + order["span"]
+        self.link.send_lease(until, order["stop_timeout"], quorum)
 
     def take_commands(self) -> None:
         data = os.read(0, 65536)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
+from contextlib import suppress
 from pathlib import Path
 
+from followtheleader.config.timeline import GUARDIAN_WAKES
 from guardian.stand import MS, SECOND, Stand, is_alive, now, wait_until
 
 
@@ -189,3 +192,35 @@ def test_renewals_that_wait_in_the_socket_count(stand: Stand) -> None:
     agent.wait("settled", event="error")
     assert agent.all("expired") == []
     assert {line.event for line in stand.lines()} == {"leader"}
+
+
+def test_the_job_is_dead_as_soon_as_check_counts_on(stand: Stand) -> None:
+    """A busy machine wakes the guardian later; so it is asked for one time of many."""
+    stand.configure(leader="exec sleep 1000")
+    agent = stand.start()
+    late = []
+    for change in range(1, 80, 2):
+        deadline = now() + 500 * MS + 123_456  # between two milliseconds: `poll` rounds up
+        agent.do(do="lease", until=deadline, stop_timeout=0, quorum=True)
+        agent.event("leader", change, role="leader", old_role="follower", term=change)
+        job = agent.wait("started", event="leader", change=change)["pid"]
+        with suppress(ProcessLookupError):
+            late.append(end_of(job) - deadline)
+            assert late[-1] >= 0, "not before its time"
+            if late[-1] <= GUARDIAN_WAKES:
+                return
+        agent.follow(change + 1)
+        agent.wait("settled", change=change + 1, event="follower")
+    raise AssertionError(f"at best {min(late)} ns late")
+
+
+def end_of(pid: int) -> int:
+    """Wait for the end of a process; return the instant."""
+    process = os.pidfd_open(pid)
+    try:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        assert poll.poll(15_000), f"process {pid} does not end"
+        return now()
+    finally:
+        os.close(process)
