@@ -249,6 +249,22 @@ def test_nothing_is_told_twice(text: str) -> None:
     assert len(labels) == len(set(labels))
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("", "earliest_takeover"),
+        ("stop_timeout: 1s", "earliest_takeover"),
+        (QUORUM, "lease_end"),
+        ("voters: [host-a, b]", "lease_end"),
+        ("voters: [host-a]", None),
+    ],
+)
+def test_which_silence_changes_nothing(text: str, key: str | None) -> None:
+    """A quorum's leader that nobody answers stops before its followers give it up."""
+    found = [step.key for step in steps(of(text)) if "shorter silence" in step.explanation]
+    assert found == ([key] if key else [])
+
+
 def test_what_tokens_are_worth_in_an_open_group() -> None:
     (told,) = (promise for promise in promises(of("")) if "token" in promise)
     assert "Not promised: that tokens put the leaders in order" in told

@@ -190,7 +190,9 @@ KEYS: tuple[Key, ...] = (
         name="max_failed_responses",
         kind=Integer(1, 100),
         default="3",
-        meaning="How many heartbeats in a row may be missed before the leader is given up.",
+        meaning="How many heartbeats in a row may be missed before the leader is given up. "
+        "In a quorum group a leader that no majority answers gives up after four fifths of that "
+        "silence.",
         raised="a dead leader is missed later",
         lowered="a short loss of packets or a pause ends a healthy leadership",
         example="5",

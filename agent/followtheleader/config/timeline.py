@@ -4,10 +4,10 @@ Only computes. If the leader's host dies, freezes or is cut off, each step has t
 clocks, and by the worst ones that are covered, of which each runs up to `CLOCKS_DIFFER` percent
 fast or slow. `reserve` is what lies between the job's end and the next leader.
 
-A quorum group's job is *told* to end in time whatever the settings: 1.25 (T + B) / 1.11 is more
-than (T + B) / 0.89, by 0.2 %. To be dead takes a guardian that wakes up: of the 0.2 %
-`GUARDIAN_WAKES` is more than enough only from T + B = 0.8 s on, and a busy host takes longer. So
-nothing is refused for it; ``check`` says how late a guardian may be, and ``advice`` warns.
+In a quorum group the instant of the kill comes first whatever the settings: 1.25 (T + B) / 1.11 is
+more than (T + B) / 0.89, by 0.25 % of T + B. But a guardian must wake up for it. What that takes on
+a host that is not busy, `GUARDIAN_WAKES`, is covered from T + B = 0.8 s on. Shorter times are not
+refused, as real clocks are better: ``check`` says how late a guardian may be, ``advice`` warns.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def steps(settings: Settings) -> list[Step]:
             timing.lock,
             fast(timing.lock),
             "the first lock runs out: a follower believes in a silent leader for 1.25 × (lease + "
-            "stop timeout)",
+            "stop timeout)" + ("" if settings.voters else "; a shorter silence changes nothing"),
         ),
         Step(
             "latest_takeover",
@@ -265,7 +265,12 @@ def _who_acknowledged(settings: Settings) -> str:
 
 
 def _at_lease_end(settings: Settings) -> str:
-    who = "the leader has stopped acting" if settings.voters else "one that hangs has lost its role"
+    if not settings.voters:
+        who = "one that hangs has lost its role"
+    elif len(settings.voters) == 1:
+        who = "the leader has stopped acting"
+    else:
+        who = "a shorter silence changes nothing; now the leader has stopped acting"
     if not settings.stop_timeout and settings.voters:
         return f"{who}, and its job is killed without being asked"
     return f"{who}, and its job is asked to end"
@@ -276,8 +281,8 @@ def _at_job_end(settings: Settings) -> str:
     if not grace:
         when = "at the end of the lease, as stop_timeout is 0s"
     else:
-        which = "stop_timeout" if settings.stop_timeout else format_duration(grace)
-        when = f"{which} after the lease"
+        source = " (stop_timeout)" if settings.stop_timeout else ""
+        when = f"{format_duration(grace)} after the lease{source}"
     return (
         f"SIGKILL {when}, and {format_duration(GUARDIAN_WAKES)} for the guardian to see to it. A "
         "frozen host, where nothing runs, does it on waking"
