@@ -24,9 +24,8 @@ OPEN_GRACE = 2 * SECOND
 does (``guardian.lease``, where the number stands again, for a guardian imports no config)."""
 GUARDIAN_WAKES = 2 * MS
 """From the instant that a job must be dead until it is: the guardian sleeps in whole milliseconds,
-rounded up, looks for the job's processes, and kills them. Where nothing else runs; measured on a
-host whose processors had three to do at once each: 2.3 ms (median of 40) to 6 ms, and for a job of
-20 processes 5 to 11 ms."""
+rounded up, looks for the job's processes, and kills them. A busy host takes longer (DESIGN, 1), and
+what it takes is taken from `reserve`; ``tests/guardian/test_lapse.py`` holds the guardian to it."""
 
 _SHOWN_DIGITS = 4
 _SAID_DIGITS = 3
