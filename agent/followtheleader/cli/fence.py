@@ -111,7 +111,11 @@ def main(argv: list[str]) -> int:
     try:
         token = _Token(said)
         file = TokenFile(said.values["token-file"])
-        _take(file, token, max(wait, LINGERS))
+        try:
+            _take(file, token, max(wait, LINGERS))
+        except BaseException:
+            file.close()
+            raise
     except _Refused as refused:
         _say(f"refused: {refused}; nothing was run")
         return cli.NO

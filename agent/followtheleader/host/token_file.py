@@ -40,8 +40,8 @@ _ANOTHER, _LEASE, _REPLACED = "another", "lease", "replaced"
 class TokenFile:
     """The file at ``path``; not open before the first `lock`.
 
-    Every method but `peek`, `obstacle` and `give_back` raises `StateError` where the file, its
-    place or its file system is at fault.
+    `lock`, `newest` and `record` raise `StateError` where the file, its place or its file system is
+    at fault.
     """
 
     def __init__(self, path: str) -> None:
@@ -69,8 +69,7 @@ class TokenFile:
         if self._has_the_name():
             return True
         # Opened again by the next try: where names never fit, whoever waits must see the time.
-        os.close(self._fd)
-        self._fd = -1
+        self.close()
         self._obstacle = _REPLACED
         return False
 
@@ -129,7 +128,13 @@ class TokenFile:
         with suppress(OSError):
             # Closing would not do: the lock would last as long as any of them.
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_UNLCK))
-        os.close(self._fd)
+        self.close()
+
+    def close(self) -> None:
+        """Have it open no longer; the lock ends if nobody has inherited it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def obstacle(self, waited: float) -> str:
         """Why the last `lock` has failed, in words, after ``waited`` seconds."""
