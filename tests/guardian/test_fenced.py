@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
+import followtheleader
 from guardian.stand import Stand, wait_until
 
 JOB = """
@@ -23,7 +25,10 @@ def test_a_fenced_job_is_asked_once_and_its_lock_ends_before_on_follower(stand: 
     said, file = stand.folder / "said", stand.folder / "token"
     job = stand.folder / "job.py"
     job.write_text(JOB)
-    fence = f"{sys.executable} -P -m followtheleader fence --token-file {file}"
+    ours = Path(followtheleader.__file__).parents[1]
+    fence = (
+        f"env PYTHONPATH={ours} {sys.executable} -P -m followtheleader fence --token-file {file}"
+    )
     stand.configure(
         leader=f"exec {fence} -- {sys.executable} {job} {said}",
         follower=f"{fence} --token 2 --wait 0s -- true || say refused",
