@@ -28,6 +28,18 @@ while not got:
 time.sleep(0.6)
 print(len(got))
 """
+OTHER_THREAD = """
+import ctypes, os, sys, threading, time
+os.closerange(3, 1000)
+def go_on():
+    time.sleep(0.1)
+    if sys.argv[1] == "executes":
+        os.execvp("sh", ["sh", "-c", "echo ready; exec sleep 1000"])
+    print("ready", flush=True)
+    time.sleep(1000)
+threading.Thread(target=go_on).start()
+ctypes.CDLL(None).pthread_exit(None) if sys.argv[1] == "stays" else time.sleep(100)
+"""
 NAMES_NEVER_FIT = """
 import os, sys
 real = os.lstat
@@ -187,6 +199,17 @@ def test_the_command_gets_a_signal_to_all_of_them_once(share: Share) -> None:
         else:
             os.killpg(fence.pid, signal.SIGTERM)
         assert fence.communicate(timeout=SECONDS)[0] == "1\n"
+
+
+@pytest.mark.parametrize("what", ["executes", "stays"])
+def test_a_command_has_not_ended_with_its_first_thread(share: Share, what: str) -> None:
+    fence = share.start(sys.executable, "-c", OTHER_THREAD, what, token=7)
+    assert fence.stdout is not None
+    assert fence.stdout.readline() == "ready\n"
+    assert share(*RAN, token=8, wait="0s").code == 4
+    fence.kill()
+    fence.communicate(timeout=SECONDS)
+    assert share(*RAN, token=8) == (0, "ran\n", "")
 
 
 def test_a_command_has_no_child_that_it_does_not_know(share: Share) -> None:
