@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -30,12 +31,17 @@ class Share:
 
     def start(self, *command: str, token: object, wait: str = "20s") -> subprocess.Popen[str]:
         """The same, still running."""
+        return self.open(*self.words(token, wait), *command)
+
+    def open(self, *words: str) -> subprocess.Popen[str]:
+        """``ftl-agent words``, still running, in a session of its own."""
         return subprocess.Popen(
-            [*HEEDING, *COMMAND, *self.words(token, wait), *command],
+            [*HEEDING, *COMMAND, *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=clean_environment(),
+            start_new_session=True,
         )
 
     def words(self, token: object, wait: str = "20s") -> list[str]:
@@ -63,6 +69,28 @@ class Share:
     def newest(self) -> int:
         return int(self.file.read_text())
 
+    def opened_by(self) -> set[int]:
+        """The pids of those that have the file open."""
+        return {pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if self._has(pid)}
+
+    def wait_open(self, pid: int) -> None:
+        """Wait until the process has the file open."""
+        wait_until(lambda: self._has(pid))
+
+    def wait_given_back(self) -> None:
+        """Wait until no keeper is left, and the note of the holder is gone."""
+        wait_until(lambda: not self.opened_by())
+        assert not self.note.exists()
+
+    def _has(self, pid: int) -> bool:
+        place = Path(f"/proc/{pid}/fd")
+        with suppress(OSError):
+            for fd in os.listdir(place):
+                with suppress(OSError):
+                    if os.readlink(place / fd) == str(self.file):
+                        return True
+        return False
+
 
 class Running:
     """A fence, and the pid of its command."""
@@ -76,7 +104,24 @@ class Running:
         """Let the command end by itself."""
         self._pipe.write_text("end\n")
 
+    @property
+    def is_alive(self) -> bool:
+        """Is the command still there?"""
+        try:
+            state = Path(f"/proc/{self.command}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state != "Z"
+
     def result(self) -> Result:
         """How the fence ended; what the command printed after its pid."""
         out, err = self.fence.communicate(timeout=SECONDS)
         return Result(self.fence.returncode, out, err)
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """Wait until ``holds``; AssertionError after a while."""
+    end = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)

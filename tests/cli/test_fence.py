@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import pytest
 
@@ -29,6 +27,7 @@ def test_the_first_makes_the_file_and_the_command_knows_its_token(share: Share) 
     assert share.newest == 7
     assert share.file.stat().st_mode & 0o777 & ~0o644 == 0
     assert share.file.read_bytes() == b"7".ljust(20) + b"\n"
+    share.wait_given_back()
     assert [path.name for path in share.directory.iterdir()] == ["token"]
 
 
@@ -77,8 +76,15 @@ def test_a_token_is_a_number(share: Share, text: str) -> None:
 
 
 def ask(share: Share, *words: str, **env: str) -> Result:
+    return run(share, words, env, RAN)
+
+
+def run(
+    share: Share, words: tuple[str, ...], env: dict[str, str], command: tuple[str, ...]
+) -> Result:
+    """Run the command by a fence with those words, which knows where an agent would be."""
     where = ("--token-file", str(share.file), "--runtime-dir", str(share.directory))
-    return ftl_agent("fence", *where, *words, "--", *RAN, env=env)
+    return ftl_agent("fence", *where, *words, "--", *command, env=env)
 
 
 def test_the_token_is_the_one_named_else_the_hooks_else_the_agents(share: Share) -> None:
@@ -96,7 +102,49 @@ def test_the_token_is_the_one_named_else_the_hooks_else_the_agents(share: Share)
         status["token"] = 8  # A hook of another instance has no token of this one's.
         assert ask(share, "svc", FTL_TOKEN="9", FTL_INSTANCE="other").code == 0
         assert share.newest == 8
-    assert len(agent.requests) == 2
+    assert len(agent.requests) == 4  # each time once more under the lock
+
+
+def test_the_command_is_told_whose_its_token_is(share: Share) -> None:
+    """Or a fence in it would take it for another instance's."""
+    told = ("sh", "-c", "echo $FTL_TOKEN ${FTL_INSTANCE-none}")
+    of_other = {"FTL_TOKEN": "9", "FTL_INSTANCE": "other"}
+    with StandIn(str(share.directory), status={"instance": "svc", "role": "leader", "token": 3}):
+        for words, env, out in (
+            ((), {}, "3 svc"),
+            (("svc",), of_other, "3 svc"),
+            (("svc",), {"FTL_TOKEN": "4", "FTL_INSTANCE": ""}, "4 svc"),
+            (("svc", "--token=5"), of_other, "5 svc"),
+            (("--token=6",), {}, "6 none"),
+            ((), of_other, "9 other"),
+        ):
+            assert run(share, words, env, told) == (0, f"{out}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("later", "code", "out"),
+    [
+        ({"role": "follower", "token": None}, 1, ""),
+        ({"role": "leader", "token": 8}, 0, "8\n"),
+        ({"error": "it is shutting down"}, 3, ""),
+    ],
+    ids=["follower", "leader", "no-answer"],
+)
+def test_the_agent_is_asked_again_once_the_file_is_locked(
+    share: Share, later: dict[str, object], code: int, out: str
+) -> None:
+    """What it said before the wait may be true no more."""
+    status: dict[str, object] = {"instance": "svc", "role": "leader", "token": 7}
+    with StandIn(str(share.directory), status=status) as agent, share.busy(6) as running:
+        where = ("--token-file", str(share.file), "--runtime-dir", str(share.directory))
+        waiting = share.open("fence", *where, "--", "sh", "-c", "echo $FTL_TOKEN")
+        agent.wait_asked(1)
+        share.wait_open(waiting.pid)
+        agent.status = {"instance": "svc", **later}
+        running.end()
+        assert waiting.communicate(timeout=SECONDS)[0] == out
+    assert waiting.returncode == code
+    assert share.newest == (8 if code == 0 else 6)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +192,7 @@ def test_an_agent_that_does_not_say_its_role_is_no_answer(share: Share) -> None:
 
 @pytest.mark.parametrize(
     ("script", "code"),
-    [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", 137), ("kill -TERM $$", 143)],
+    [("exit 0", 0), ("exit 3", 3), ("exit 255", 255), ("kill -9 $$", -9), ("kill -TERM $$", -15)],
 )
 def test_the_exit_code_is_the_commands(share: Share, script: str, code: int) -> None:
     assert share("sh", "-c", script, token=7) == (code, "", "")
@@ -165,11 +213,11 @@ def test_what_cannot_be_executed_is_told_as_sh_does(share: Share) -> None:
         result = share(command, token=7)
         assert (result.code, result.out) == (code, "")
         assert says in result.err
-    assert not share.note.exists()
+    share.wait_given_back()
 
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
-def test_signals_are_passed_on(share: Share, name: str) -> None:
+def test_signals_reach_the_command(share: Share, name: str) -> None:
     with share.busy(7, f'trap "echo got; exit 5" {name}') as running:
         running.fence.send_signal(getattr(signal, f"SIG{name}"))
         assert running.result() == (5, "got\n", "")
@@ -195,106 +243,6 @@ def test_a_parent_that_ignores_its_children_loses_no_exit_code(share: Share) -> 
     argv = [*COMMAND, *share.words(7), "sh", "-c", "exit 3"]
     done = subprocess.run([sys.executable, "-c", ignoring, *argv], env=clean_environment())
     assert done.returncode == 3
-
-
-# -- one at a time
-
-
-def test_two_never_run_at_once_and_the_newest_stays(share: Share) -> None:
-    alone = 'mkdir "$0/alone" && sleep 0.02 && rmdir "$0/alone" || exit 9'
-    tokens = [3, 1, 8, 8, 2, 5, 7, 4]
-    fences = [share.start("sh", "-c", alone, str(share.directory), token=n) for n in tokens]
-    ends = {(n, fence.wait(SECONDS)) for n, fence in zip(tokens, fences, strict=True)}
-    for fence in fences:
-        fence.communicate()
-    assert {code for _, code in ends} <= {0, 1}
-    assert (8, 0) in ends
-    assert (8, 1) not in ends
-    assert share.newest == 8
-
-
-def test_who_waits_in_vain_is_told_for_whom(share: Share) -> None:
-    with share.busy(7) as running:
-        result = share(*RAN, token=8, wait="200ms")
-        pid = running.fence.pid
-    assert (result.code, result.out) == (4, "")
-    assert f"{share.file}: locked by another fence for more than 0.2 s ({pid}@" in result.err
-    assert f" with token 7, says {share.note}); wait for its command" in result.err
-    assert share.newest == 7
-
-
-def test_a_frozen_command_is_waited_for(share: Share) -> None:
-    """The older leader's host stands still in the middle of a write."""
-    with share.busy(7) as running:
-        for pid in (running.fence.pid, running.command):
-            os.kill(pid, signal.SIGSTOP)
-        assert share(*RAN, token=8, wait="200ms").code == 4
-        newer = share.start(*RAN, token=8)
-        for pid in (running.fence.pid, running.command):
-            os.kill(pid, signal.SIGCONT)
-        running.end()
-        assert running.result() == (0, "over\n", "")
-        assert newer.communicate(timeout=SECONDS) == ("ran\n", "")
-        assert newer.returncode == 0
-
-
-def test_who_is_older_does_not_wait_for_the_newer_ones_command(share: Share) -> None:
-    with share.busy(7) as running:
-        assert share(*RAN, token=6, wait="20m").code == 1
-        assert running.fence.poll() is None
-
-
-def test_a_command_whose_fence_was_killed_still_has_the_lock(share: Share) -> None:
-    with share.busy(7) as running:
-        running.fence.kill()
-        running.fence.wait()
-        assert share(*RAN, token=8, wait="200ms").code == 4
-        running.end()
-        assert share(*RAN, token=8) == (0, "ran\n", "")
-
-
-def test_what_a_command_leaves_behind_has_no_lock(share: Share) -> None:
-    leave = "sleep 1000 >/dev/null 2>&1 & echo $!"
-    left = share("sh", "-c", leave, token=7)
-    try:
-        assert left.code == 0
-        os.kill(int(left.out), 0)
-        assert share(*RAN, token=8, wait="0s") == (0, "ran\n", "")
-    finally:
-        os.kill(int(left.out), signal.SIGKILL)
-
-
-def test_who_is_told_to_end_while_it_waits_runs_nothing(share: Share) -> None:
-    with share.busy(7):
-        waiting = share.start(*RAN, token=8)
-        wait_for_file(waiting.pid, share.file)
-        waiting.terminate()
-        assert waiting.communicate(timeout=SECONDS)[0] == ""
-        assert waiting.returncode == -signal.SIGTERM
-    assert share.newest == 7
-
-
-def test_the_file_that_has_the_name_counts(share: Share) -> None:
-    """Somebody put another file in its place while we waited for the first one."""
-    with share.busy(7) as running:
-        waiting = share.start(*RAN, token=8)
-        wait_for_file(waiting.pid, share.file)
-        other = share.directory / "other"
-        other.write_text("9\n")
-        other.rename(share.file)
-        running.end()
-        assert "older than 9" in waiting.communicate(timeout=SECONDS)[1]
-        assert waiting.returncode == 1
-    assert share.newest == 9
-
-
-def wait_for_file(pid: int, path: Path) -> None:
-    """Wait until the process has the file open."""
-    end = time.monotonic() + SECONDS
-    place = Path(f"/proc/{pid}/fd")
-    while str(path) not in {os.readlink(fd) for fd in place.iterdir() if fd.is_symlink()}:
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 # -- how it is called

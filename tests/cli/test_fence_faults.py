@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
+import sys
 
 import pytest
 
@@ -20,6 +22,26 @@ mount -t tmpfs -o size=64k none "$0" && cd "$0" && eval "$1" 2>/dev/null; shift
 """
 FILL = "cat /dev/zero >filler"
 READ_ONLY = 'mount -o remount,ro "$0"'
+
+SYNC_FAILS = """
+import os, stat, sys
+real = os.fsync
+def fsync(fd):
+    if stat.S_ISDIR(os.fstat(fd).st_mode):
+        raise OSError(number, os.strerror(number))
+    real(fd)
+os.fsync = fsync
+"""
+UNWATCHED = """
+import os, sys
+def pidfd_open(pid):
+    raise OSError(number, os.strerror(number))
+os.pidfd_open = pidfd_open
+"""
+RUN = """
+from followtheleader.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
 
 GARBAGE = (
     *(b"garbage\n", b"\n", b" \n", b"7", b"7\n\n", b"7\n8\n", b" 7\n", b"-7\n", b"+7\n"),
@@ -125,3 +147,34 @@ def test_a_disk_that_is_full_or_read_only(share: Share, disk: str, ends: str, sa
     assert done.stdout == ends
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("held", ["", f"{6:<20}\n"], ids=["new", "old"])
+def test_a_name_that_cannot_be_put_on_the_disk_is_a_fault(share: Share, held: str) -> None:
+    """Also of a file that was there: whoever made it may have died too early."""
+    share.file.write_text(held)
+    done = run_where(share, SYNC_FAILS, errno.EIO)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{share.file}: Input/output error; see to it" in done.stderr
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, errno.EACCES])
+def test_a_file_system_that_does_not_sync_names_is_taken_as_it_is(
+    share: Share, number: int
+) -> None:
+    assert run_where(share, SYNC_FAILS, number).stdout == "ran\n"
+
+
+def test_without_a_keeper_nothing_is_run(share: Share) -> None:
+    done = run_where(share, UNWATCHED, errno.ENOSYS)
+    assert (done.returncode, done.stdout) == (126, "")
+    assert "no keeper of the lock can be started: Function not implemented" in done.stderr
+    assert not share.note.exists()
+    assert share(*RAN, token=7).code == 0
+
+
+def run_where(share: Share, fails: str, number: int) -> subprocess.CompletedProcess[str]:
+    """Run it where the kernel answers something with that errno."""
+    program = f"number = {number}\n{fails}{RUN}"
+    argv = [sys.executable, "-P", "-c", program, *share.words(7), *RAN]
+    return subprocess.run(argv, capture_output=True, text=True, env=clean_environment())

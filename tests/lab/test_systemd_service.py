@@ -22,6 +22,11 @@ PLANS = (Plan("svc"), Plan("db", quorum=True, settings={"primary": True}))
 UNIT = """[Service]
 {more}ExecStart=/lab/stamp job {log} {host} /run/ftl/svc/state.json ok
 """
+FENCE = "/usr/bin/ftl-agent fence --token-file /lab/fence.token --wait 500ms svc --"
+FENCED = f"""[Service]
+Type=%s
+ExecStart={FENCE} %s
+"""
 EXIT_CONFIGURATION = 78
 
 
@@ -118,3 +123,27 @@ def test_a_timer_s_service_runs_on_the_leader_only(cluster: Cluster) -> None:
             member.machine.run("systemctl", "stop", "nightly.service")
         assert member.machine.failed_units() == []
     assert ran == ["h1"]
+
+
+def test_a_fenced_service_is_what_its_command_is(cluster: Cluster) -> None:
+    """The keeper of its lock neither delays its end nor outlives it, and systemd says no word."""
+    leader = cluster["svc"].members[0]
+    machine = leader.machine
+    for kind, command in (("exec", "sleep 1000"), ("oneshot", "true")):
+        machine.write(f"/etc/systemd/system/{kind}.service", FENCED % (kind, command))
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "start", "exec.service")
+    pid = machine.property("exec.service", "MainPID")
+    what = "the main process is the command"
+    wait_until(lambda: machine.run("cat", f"/proc/{pid}/comm") == "sleep\n", 15, what)
+    second = machine.run("sh", "-c", f"{FENCE} echo ran; echo $?", check=False)
+    assert second.endswith("4\n")
+    machine.run("systemctl", "stop", "exec.service")
+    machine.run("systemctl", "start", "oneshot.service")
+    for kind in ("exec", "oneshot"):
+        assert machine.property(f"{kind}.service", "Result") == "success"
+        assert machine.property(f"{kind}.service", "ActiveState") == "inactive"
+        said = machine.run("journalctl", "-b", "-o", "cat", "-u", f"{kind}.service")
+        assert "remains running" not in said
+        assert "Killing" not in said
+    assert machine.failed_units() == []
