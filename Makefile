@@ -81,7 +81,7 @@ sim: $(DEVELOPMENT)
 
 prove: $(DEVELOPMENT)
 	@$(BIN)/python -m prove.mutants
-	@$(BIN)/python -m sim.rollout --seeds $(SEEDS) --base $(BASE)
+	@$(BIN)/python -m sim.rollout --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
 	@$(BIN)/python -m sim.run --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
 
 ordeal: $(DEVELOPMENT)
