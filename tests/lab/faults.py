@@ -68,7 +68,8 @@ class Step:
 def plan(rng: random.Random, size: int, count: int, *, quorum: bool) -> list[Step]:
     """So many faults for a group of that size; each kind comes about as often as any other.
 
-    The first one leaves a majority and is held: there is something to ask of every run.
+    The first one takes the leader away, leaves a majority, and is held: there is something to ask
+    of every run.
     """
     kinds = [*KINDS, *(() if quorum else UNPROMISED)]
     deck = [rng.choice(LEAVES_A_MAJORITY)]
@@ -76,7 +77,7 @@ def plan(rng: random.Random, size: int, count: int, *, quorum: bool) -> list[Ste
     while count:
         number = min(count, 2 if steps and rng.random() < PAIRS else 1)
         # Half of all faults are the leader's: there are fewer of it.
-        first = 0 if rng.random() < 0.5 else rng.randrange(1, size)
+        first = 0 if not steps or rng.random() < 0.5 else rng.randrange(1, size)
         targets = [first, (first + rng.randrange(1, size)) % size]
         faults: list[Fault] = []
         for target in targets[:number]:

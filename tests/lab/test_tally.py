@@ -43,6 +43,7 @@ def test_something_is_asked_of_every_run(seed: int) -> None:
     first, *_, last = drawn(seed, 3, quorum=True)
     assert first.held
     (fault,) = first.faults
+    assert fault.target == 0
     names = ["h1", "h2", "h3"]
     gone = {names[fault.target]} if fault.kind in ("crash", "power-off") else set()
     blocked = set() if gone else links(fault, names)
