@@ -20,6 +20,7 @@ LINKS = ("cut", "split", *ONE_WAY)
 ALONE = ("crash-others",)
 """Everybody but one crashes at once: whom could another fault befall?"""
 KINDS = ("crash", "power-off", "loss", *ALONE, *LINKS, *PASSING)
+OF_THE_WITNESS = ("crash-witness",)
 UNPROMISED = ("crash-both",)
 """In a quorum group the job would go on, and nobody be left to end it."""
 LEAVES_A_MAJORITY = ("crash", "power-off", "cut", "split")
@@ -65,14 +66,16 @@ class Step:
     rushed: bool
 
 
-def plan(rng: random.Random, size: int, count: int, *, quorum: bool) -> list[Step]:
+def plan(
+    rng: random.Random, size: int, count: int, *, quorum: bool, witness: bool = False
+) -> list[Step]:
     """So many faults for a group of that size; each kind comes about as often as any other.
 
-    The first one takes the leader away, leaves a majority, and is held: there is something to ask
-    of every run.
+    ``witness``: the last of the others is one. There is something to ask of every run: the first
+    fault takes the leader away and leaves a majority, the second leaves none, and both are held.
     """
-    kinds = [*KINDS, *(() if quorum else UNPROMISED)]
-    deck = [rng.choice(LEAVES_A_MAJORITY)]
+    kinds = [*KINDS, *(() if quorum else UNPROMISED), *(OF_THE_WITNESS if witness else ())]
+    deck = [*ALONE, rng.choice(LEAVES_A_MAJORITY)]
     steps: list[Step] = []
     while count:
         number = min(count, 2 if steps and rng.random() < PAIRS else 1)
@@ -82,12 +85,15 @@ def plan(rng: random.Random, size: int, count: int, *, quorum: bool) -> list[Ste
         faults: list[Fault] = []
         for target in targets[:number]:
             deck = deck or rng.sample(kinds, len(kinds))
-            if faults and (faults[0].kind in ALONE or deck[-1] in ALONE):
+            place = size - 1 if deck[-1] in OF_THE_WITNESS else target
+            if faults and (deck[-1] in ALONE or place == faults[0].target):
                 break
             at = rng.uniform(0, 1.5) if faults and rng.random() < 0.7 else 0.0
-            faults.append(_fault(rng, deck.pop(), at, target))
+            faults.append(_fault(rng, deck.pop(), at, place))
+            if faults[0].kind in ALONE:
+                break
         count -= len(faults)
-        held = not steps or rng.random() < HELD
+        held = not steps or faults[0].kind in ALONE or rng.random() < HELD
         steps.append(Step(tuple(faults), held, count > 0 and not held and rng.random() < RUSHED))
     return steps
 

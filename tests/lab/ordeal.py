@@ -77,7 +77,7 @@ class Ordeal:
                 raise AssertionError(f"{words}\n{story}\nbroken: {broken}") from broken
             self.say(f"{self.name} {number}/{len(self.steps)}: {told}")
         self._check_all(self.ledger.whole())
-        self.tally.demand()
+        self.tally.demand(minority=self.group.quorum and "crash-others" in self.tally.faults)
 
     def _start(self) -> None:
         self.group.log = self.ledger = Ledger(self.group.log.path)
@@ -207,9 +207,9 @@ class Ordeal:
 
     def _begin(self, fault: Fault, order: Sequence[Host]) -> None:
         host = order[fault.target]
-        self.tally.faults[fault.kind + (" of the witness" if host is self.witness else "")] += 1
+        self.tally.faults[fault.kind] += 1
         match fault.kind:
-            case "crash":
+            case "crash" | "crash-witness":
                 host.crash()
             case "crash-others":
                 for other in _all_but(host, order):
@@ -237,7 +237,7 @@ class Ordeal:
     def _end(self, fault: Fault, order: Sequence[Host]) -> None:
         host = order[fault.target]
         match fault.kind:
-            case "crash" | "crash-both":
+            case "crash" | "crash-both" | "crash-witness":
                 host.start()
                 self._restarted.add(host.name)
             case "crash-others":
@@ -295,10 +295,11 @@ def entries(
     found = []
     for number, (name, (size, quorum)) in enumerate(GROUPS.items()):
         count = faults // len(GROUPS) + (number < faults % len(GROUPS))
-        steps = plan(random.Random(f"{seed} {name}"), size, count, quorum=quorum)
+        has_one = "witness" in name
+        rng = random.Random(f"{seed} {name}")
+        steps = plan(rng, size, count, quorum=quorum, witness=has_one)
         group = build(size, quorum=quorum, stop_ms=stop_ms if quorum else None)
-        witness = group.hosts[-1] if "witness" in name else None
-        found.append(Ordeal(name, group, steps, say, stop, witness))
+        found.append(Ordeal(name, group, steps, say, stop, group.hosts[-1] if has_one else None))
     return found
 
 

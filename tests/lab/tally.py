@@ -23,9 +23,13 @@ class Tally:
     healed: list[float] = field(default_factory=list)
     """After it: until all agreed."""
 
-    def demand(self) -> None:
-        """AssertionError if nothing was asked: a run that asks nothing proves nothing."""
+    def demand(self, *, minority: bool) -> None:
+        """AssertionError if nothing was asked: a run that asks nothing proves nothing.
+
+        ``minority``: at some time too few agents of a quorum group were left.
+        """
         assert self.settled, "while a fault lasted nobody was ever asked for a leader"
+        assert self.leaderless or not minority, "nobody ever looked whether a minority leads"
         assert self.healed, "after a fault nobody was ever asked for a leader"
 
     def line(self, name: str, records: Sequence[Record], *, quorum: bool) -> str:

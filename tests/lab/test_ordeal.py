@@ -30,6 +30,11 @@ def test_a_minute_of_it(build: Callable[..., Group]) -> None:
         print(one.summary())
 
 
+def test_an_ordeal_that_asks_nothing_fails(build: Callable[..., Group]) -> None:
+    with pytest.raises(AssertionError, match="nobody was ever asked for a leader"):
+        ordeal.Ordeal("nothing", build(1), [], print).run()
+
+
 def test_whoever_lapsed_once_and_crashes_later_is_called_leader_no_more(
     build: Callable[..., Group],
 ) -> None:

@@ -12,8 +12,8 @@ from lab.faults import Fault, Step, links, majority, parts
 from lab.tally import Tally
 
 
-def drawn(seed: int, size: int, *, quorum: bool) -> list[Step]:
-    return faults.plan(random.Random(seed), size, 100, quorum=quorum)
+def drawn(seed: int, size: int, *, quorum: bool, witness: bool = False) -> list[Step]:
+    return faults.plan(random.Random(seed), size, 100, quorum=quorum, witness=witness)
 
 
 @pytest.mark.parametrize(("size", "quorum"), [(3, True), (5, True), (5, False)])
@@ -35,13 +35,25 @@ def test_where_all_others_crash_nothing_else_is_done() -> None:
     alone = [step for step in steps if any(f.kind == "crash-others" for f in step.faults)]
     assert len(alone) > 20
     assert {len(step.faults) for step in alone} == {1}
-    assert any(step.held and step.faults[0].target == 0 for step in alone), "both followers"
+    assert all(step.held for step in alone)
+    assert any(step.faults[0].target == 0 for step in alone), "both followers"
+
+
+def test_a_witness_crashes_alone_and_together_with_another() -> None:
+    steps = [step for seed in range(20) for step in drawn(seed, 3, quorum=True, witness=True)]
+    found = [[f for f in step.faults if f.kind == "crash-witness"] for step in steps]
+    assert {fault.target for few in found for fault in few} == {2}
+    assert {len(s.faults) for s, few in zip(steps, found, strict=True) if few} == {1, 2}
+    for step in steps:
+        assert len({fault.target for fault in step.faults}) == len(step.faults)
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_something_is_asked_of_every_run(seed: int) -> None:
-    first, *_, last = drawn(seed, 3, quorum=True)
+    first, second, *_, last = drawn(seed, 3, quorum=True)
     assert first.held
+    assert [fault.kind for fault in second.faults] == ["crash-others"]
+    assert second.held
     (fault,) = first.faults
     assert fault.target == 0
     names = ["h1", "h2", "h3"]
@@ -68,10 +80,13 @@ def test_who_must_have_a_leader() -> None:
 
 def test_a_run_that_asked_nothing_is_told() -> None:
     with pytest.raises(AssertionError, match="while a fault lasted nobody was ever asked"):
-        Tally(healed=[1.0]).demand()
+        Tally(healed=[1.0]).demand(minority=False)
     with pytest.raises(AssertionError, match="after a fault nobody was ever asked"):
-        Tally(settled=[1.0]).demand()
-    Tally(settled=[1.0], healed=[1.0]).demand()
+        Tally(settled=[1.0]).demand(minority=False)
+    asked = Tally(settled=[1.0], healed=[1.0])
+    asked.demand(minority=False)
+    with pytest.raises(AssertionError, match="whether a minority leads"):
+        asked.demand(minority=True)
 
 
 def records(*lines: tuple[float, str, str, str, str]) -> list[Record]:

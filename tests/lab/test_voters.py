@@ -108,6 +108,7 @@ def change(group: Group, voters: Sequence[str], last: Sequence[Host]) -> Host:
     new = [host for host in group.hosts if not host.is_running]
     for host in [*new, *others(group, *new, *last), *last]:
         restart(host)
+        assert runs(host) == [*voters]
     leader = wait_done(group, voters)
     group.check()
     found = gaps(group.records(), at)

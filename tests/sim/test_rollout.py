@@ -24,7 +24,7 @@ SEEDS, AT_ONCE = 200, 50
 A_HANDOVER, A_CLAIM = 50, 150
 """Milliseconds: what a leader that is stopped leaves, and what comes after a lock has run out."""
 TOO_EARLY = (244,)
-"""Of an operator who does not wait for a leader between two changes, one in a thousand or so."""
+"""Seeds of an operator who must not be impatient: few of them break a promise."""
 
 
 def table_of(names: str, lists: dict[str, str]) -> Table:
