@@ -152,7 +152,8 @@ class Ordeal:
             for one, other in itertools.combinations(jobs, 2):
                 assert not one.overlaps(other), f"two jobs on one host:\n{one}\n{other}"
             if host is self.witness:
-                assert not [*checker.tenures(own), *checker.role_spans(own), *jobs], "it may not"
+                led = [*checker.tenures(own), *checker.role_spans(own), *jobs]
+                assert not led, f"the witness led: {led}"
 
     # -- while it lasts
 
