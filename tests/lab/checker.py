@@ -66,6 +66,22 @@ def _check_alternation(own: Iterable[Record]) -> None:
             raise AssertionError(f"no on_follower between two on_leader:\n{before}\n{after}")
 
 
+def check_each_host(records: Sequence[Record]) -> None:
+    """Per host: one job at a time, and tokens grow. For hosts that keep their disks."""
+    for host in _hosts(records):
+        own = [record for record in records if record.host == host]
+        _check_disjoint(lives(own, "job"), "two jobs on one host")
+        check_tokens(own)
+
+
+def check_never_led(records: Sequence[Record], host: str) -> None:
+    """No hook, role file or job ever said that this host leads: it is a witness."""
+    own = [record for record in records if record.host == host]
+    led = [*tenures(own), *role_spans(own), *lives(own, "job")]
+    if led:
+        raise AssertionError("a witness led:\n" + "\n".join(map(str, led)))
+
+
 def check_last_hook(records: Sequence[Record], roles: Mapping[str, str]) -> None:
     """The last hook of each host that runs is the one of its role."""
     for host, role in roles.items():

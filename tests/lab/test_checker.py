@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,23 @@ def test_after_a_power_cut_nothing_is_owed() -> None:
                30 a hook.leader start""",
             "no on_follower between",
         ),
+        (
+            checker.check_each_host,
+            """10 a job start 1 5
+               15 a job start 2 6
+               20 a job tick 1 5""",
+            "two jobs on one host",
+        ),
+        (
+            checker.check_each_host,
+            """10 a hook.leader start 5
+               15 b hook.leader start 3
+               20 a hook.follower start 5
+               30 a hook.leader start 4""",
+            "tokens went back",
+        ),
+        (partial(checker.check_never_led, host="a"), "10 a role leader", "a witness led"),
+        (partial(checker.check_never_led, host="a"), "10 a job start", "a witness led"),
         (
             checker.check_quorum,
             """10 a hook.leader start 1
