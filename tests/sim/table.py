@@ -36,6 +36,10 @@ DEFAULT = Timing(250 * MS, 3, 0)
 PATIENCE_MS = 20_000
 
 
+class Missing(AssertionError):
+    """What a schedule waits for, or takes up, has not come to pass."""
+
+
 @dataclass(frozen=True, slots=True)
 class Flight:
     """One datagram on the table: said by ``source`` at ``at`` (ms), to ``target``."""
@@ -175,7 +179,7 @@ class Table:
         seat = self.seats[name]
         self.crash(name)
         if seat.will is None:
-            raise LookupError(f"{name} has no will")
+            raise Missing(f"{name} has no will")
         for receiver, address, version in seat.will.recipients:
             header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority, version)
             self.put(seat, address, header, seat.will.release)
@@ -227,7 +231,7 @@ class Table:
         for flight in reversed(self.flights):
             if flight.is_a(kind, source, target):
                 return flight
-        raise LookupError(f"{source} never said {kind.__name__} to {target}")
+        raise Missing(f"{source} never said {kind.__name__} to {target}")
 
     # -- time
 
@@ -253,14 +257,14 @@ class Table:
                 if flight.is_a(kind, source, target):
                     return flight
             seen = len(self.flights)
-        raise LookupError(f"{source} says no {kind.__name__} to {target} until {self.ms} ms")
+        raise Missing(f"{source} says no {kind.__name__} to {target} until {self.ms} ms")
 
     def until_leads(self, name: str) -> None:
         """Let time pass until ``name`` leads."""
         end = self.now + PATIENCE_MS * MS
         while not self.leads(name):
             if not self._advance(end):
-                raise LookupError(f"{name} does not lead until {self.ms} ms")
+                raise Missing(f"{name} does not lead until {self.ms} ms")
 
     def do_next(self) -> None:
         """Do the one thing that is due next, however far away."""
@@ -356,7 +360,7 @@ def three(
     table.until_leads("a")
     table.run_for(600)
     if table.leaders() != ["a"]:
-        raise LookupError(f"{table.leaders()} lead, not a")
+        raise Missing(f"{table.leaders()} lead, not a")
     return table
 
 
