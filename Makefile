@@ -21,6 +21,7 @@ PEERS ?=
 MISHAPS ?=
 MINUTES ?= 120
 FAULTS ?= 300
+SMALL ?=
 
 # Tests wait more than they compute: more of them at once than there are processors.
 WORKERS ?= $(shell nproc)
@@ -37,8 +38,9 @@ help:
 	@echo "make sim             the simulator: SEEDS=$(SEEDS) schedules of each kind from BASE=$(BASE);"
 	@echo "                     SEED=7 KIND=quorum TRACE=file replays one;"
 	@echo "                     CROWD=500 tells the story of a group of so many"
-	@echo "make prove           the core's rules taken out one by one: who notices? then rollouts of other"
-	@echo "                     voters, and SEEDS=$(SEEDS) schedules of each kind"
+	@echo "make prove           the core's rules taken out one by one: who notices? small worlds searched to"
+	@echo "                     their end (SMALL=1: only what takes seconds); rollouts of other voters, and"
+	@echo "                     SEEDS=$(SEEDS) schedules of each kind"
 	@echo "make ordeal          FAULTS=$(FAULTS) random faults on real agents, four groups (root)"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
@@ -81,6 +83,8 @@ sim: $(DEVELOPMENT)
 
 prove: $(DEVELOPMENT)
 	@$(BIN)/python -m prove.mutants
+	@$(BIN)/python -m prove.exhaustive --jobs $(JOBS) $(if $(SMALL),--small)
+	$(if $(SMALL),,@$(BIN)/python -m prove.exhaustive --jobs $(JOBS) --without-rules)
 	@$(BIN)/python -m sim.rollout --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
 	@$(BIN)/python -m sim.run --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
 

@@ -58,6 +58,7 @@ class Mutant:
     """The core without ``rule``. ``tests`` are below ``tests/``, each of them kills it.
 
     ``harmless_because``: no test kills it, as another rule stands behind the one that is taken out.
+    ``scope``: the small world of `prove.scopes` in which the exhaustive search misses the rule.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Mutant:
     patches: tuple[Patch, ...]
     tests: tuple[str, ...]
     harmless_because: str = ""
+    scope: str = ""
 
 
 class BenchError(Exception):
