@@ -1,8 +1,8 @@
 """The agent's side of the guardian's life: start it, tell it, start it again when it is lost.
 
 Promise: a new guardian is told where we stand, after it has made good what the lost one owed, and
-nothing that has run to its end is run once more. What a guardian leaves that was our child comes to
-us (`guardian.estate`), and the next one begins only when nothing of the job in it is left. The agent
+nothing that has run to its end is run once more. What a guardian leaves that was our child comes
+to us (`guardian.estate`): the next one begins only when nothing of the job in it is left. The agent
 hears of hooks by log lines, of settled changes by ``on_settled(event, change, ok)``, of a job that
 was ended without its word by ``on_expired()``.
 """
