@@ -40,6 +40,7 @@
 
 #define TICK_NS 5000000L
 #define POLL_NS 2000000L
+#define ESCAPE_NS 200000000L
 #define HOSTS_MAX 128
 
 static int log_fd = -1;
@@ -182,7 +183,7 @@ static void start_job(const char *pid_file)
     fclose(file);
 }
 
-/* A job of which nothing but its parent's parent tells where it comes from. */
+/* A job that begins after its hook has ended, and bears no mark of where it comes from. */
 static void start_escape(const char *log, const char *dir)
 {
     char state[PATH_MAX];
@@ -192,13 +193,13 @@ static void start_escape(const char *log, const char *dir)
         die("fork");
     if (pid == 0) {
         silence();
+        pause_ns(ESCAPE_NS);
         if (setsid() < 0 || fork() > 0)
             _exit(0);
         char *none[] = {NULL};
         execle("/proc/self/exe", "stamp", "job", log, host, state, "ok", (char *)NULL, none);
         die("exec");
     }
-    waitpid(pid, NULL, 0);
 }
 
 static void flood(long bytes)

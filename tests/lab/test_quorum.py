@@ -122,7 +122,7 @@ def test_the_whole_group_restarts(group: Group) -> None:
     group.check()
 
 
-@pytest.mark.parametrize("delay", [0.3, 1, 2])
+@pytest.mark.parametrize("delay", [0, 0.3, 1, 2])
 def test_a_daemon_does_not_escape_a_guardian_that_is_killed(
     build: Callable[..., Group], delay: float
 ) -> None:
