@@ -106,18 +106,20 @@ class Supervision:
     def start(self) -> None:
         """Start the guardian, in the running loop. If it is our child, so is what it leaves."""
         if isinstance(self._link, GuardianLink):
-            self._estate.open()
+            with suppress(Blind):
+                self._estate.open()
             asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
         self._start_link()
 
     def _start_link(self) -> None:
         try:
             self._link.start()
-        except OSError as error:
-            self._on_lost(f"the guardian cannot be started: {error}")
-        else:
             if self._link.pid:
                 self._estate.guard(self._link.pid)
+        except (OSError, Blind) as error:
+            self._link.close()
+            self._on_lost(f"the guardian cannot be started: {error}")
+        else:
             self._link.attach(asyncio.get_running_loop())
             # Before anything else: until when what a lost guardian has left may be asked politely.
             self._send_lease()
@@ -235,7 +237,8 @@ class Supervision:
             return
         if ending.stubborn:
             self._journal.error("orphans", f"of the lost guardian's job: {ending.stubborn}")
-        wait = min(max(MS, ending.next_at - now) / NANOSECONDS, ORPHANS_LOOK_SECONDS)
+        due = ending.next_at if gone else now + 5 * MS
+        wait = min(max(MS, due - now) / NANOSECONDS, ORPHANS_LOOK_SECONDS)
         loop = asyncio.get_running_loop()
         self._respawn = loop.call_later(wait, self._end_what_is_left, ending)
 
