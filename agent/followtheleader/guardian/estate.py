@@ -41,6 +41,7 @@ class Estate:
         self._prefixes: deque[str] = deque(maxlen=_PREFIXES_KEPT)
         self._own: frozenset[Key] = frozenset()  # not ours to wait for
         self._spared: set[Key] = set()
+        self._unclear = False
         self._since = 0  # in clock ticks, as start times are
 
     def open(self) -> None:
@@ -96,21 +97,28 @@ class Estate:
                 return found
             if proc.has_no_children():
                 return []
-        if not self.has_company and not proc.is_alive(*self._guardian):
+        if self._unclear or (not self.has_company and not proc.is_alive(*self._guardian)):
             raise proc.Blind("what the guardian has left changes faster than it can be seen")
         return []
 
     def _look(self) -> list[proc.Process]:
         own = os.getpid()
         inside: set[int] = set()
+        unclear: set[int] = set()
         found: list[proc.Process] = []
         for one in self._without_guardian(proc.descendants(own)):
-            if one.ppid in inside or (one.ppid == own and self._is_the_jobs(one)):
+            # What ends tells nothing of itself any more; its children are ours at the next look.
+            if one.ppid in unclear or one.zombie:
+                unclear.add(one.pid)
+            elif one.ppid in inside or (one.ppid == own and self._is_the_jobs(one)):
+                if not proc.is_alive(*one.key):
+                    unclear.add(one.pid)
+                    continue
                 inside.add(one.pid)
-                if not one.zombie:
-                    found.append(one)
-            elif not one.zombie:
+                found.append(one)
+            else:
                 self._spared.add(one.key)
+        self._unclear = bool(unclear)
         return found
 
     def _is_the_jobs(self, top: proc.Process) -> bool:
