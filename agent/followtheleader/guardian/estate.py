@@ -105,20 +105,22 @@ class Estate:
         own = os.getpid()
         inside: set[int] = set()
         unclear: set[int] = set()
+        self._unclear = False
         found: list[proc.Process] = []
         for one in self._without_guardian(proc.descendants(own)):
             # What ends tells nothing of itself any more; its children are ours at the next look.
             if one.ppid in unclear or one.zombie:
                 unclear.add(one.pid)
+                self._unclear = self._unclear or not one.zombie
             elif one.ppid in inside or (one.ppid == own and self._is_the_jobs(one)):
                 if not proc.is_alive(*one.key):
                     unclear.add(one.pid)
+                    self._unclear = True
                     continue
                 inside.add(one.pid)
                 found.append(one)
             else:
                 self._spared.add(one.key)
-        self._unclear = bool(unclear)
         return found
 
     def _is_the_jobs(self, top: proc.Process) -> bool:
