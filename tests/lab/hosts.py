@@ -190,6 +190,12 @@ class Host:
         """SIGKILL to agent and guardian; hooks and jobs live on as orphans."""
         return self._kill("crash-both", [*self._guardians(), self.agent_pid])
 
+    def crash_guardian(self) -> int:
+        """SIGKILL to the guardian alone; the agent lives."""
+        at = self.log.note(self.name, "fault", "crash-guardian")
+        self._signal_all(signal.SIGKILL, self._guardians())
+        return at
+
     def power_off(self) -> int:
         """Pull the plug: SIGKILL to every process of the host, the cable goes dead.
 
