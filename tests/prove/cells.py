@@ -207,6 +207,7 @@ class Cells:
         rested = Memory(floor=me.floor or None, clean_until=0)
         election = self._begin(seat, 1, rested, BEGINNING)
         election._c.agenda.elect_after(0)
+        election._c.agenda.sit_out(me.waits * me.rate)
         memory = Memory(floor=me.floor or None)
         return self._keep(
             election, Cell(memory, 1, 0, NEVER, (), me.claims, me.crashes, me.step_downs)

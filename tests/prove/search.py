@@ -90,7 +90,6 @@ class Search:
         self._matters: dict[tuple[int, int], bool] = {}
         self._supersedes: dict[tuple[int, int], bool] = {}
         # Of the present tick:
-        self._tick = 0
         self._clocks: list[int] = []
         self._moves: list[dict[int, tuple[Move, ...]]] = [{} for _ in self._seats]
         self._status: list[dict[int, int]] = [{} for _ in self._seats]
@@ -126,7 +125,6 @@ class Search:
         return report
 
     def _begin_tick(self, tick: int, states: set[State]) -> None:
-        self._tick = tick
         self._clocks = [BEGINNING + tick * seat.rate for seat in self._scope.seats]
         for seat in self._seats:
             self._moves[seat].clear()
@@ -279,8 +277,7 @@ class Search:
         acts: list[Outcome] = []
         if cells.due[number] <= now:
             woken = cells.wake(number, now)
-            waits = self._tick < self._scope.seats[seat].waits
-            if woken is not None and not (waits and cells.cell(woken.cell).claims < cell.claims):
+            if woken is not None:
                 acts.append(woken)
         if cell.owed != NEVER:
             acts.append(cells.settle(number, now))
