@@ -37,7 +37,7 @@ class Agenda:
         self.defers = True
         self._awaits = False
         self.searches = False
-        self._usual_until = out.now
+        self._usual_until = self._patient_until = out.now
         self._doubt_until = out.now
         self.listening_until = out.now
 
@@ -66,7 +66,8 @@ class Agenda:
         self._awaits = patience > usual
         self.searches = searches
         self._usual_until = self._out.now + (max(usual, LONGEST_SEARCH) if searches else usual)
-        self.listening_until = max(self._usual_until, self._out.now + patience)
+        self._patient_until = self._out.now + patience
+        self.listening_until = max(self._usual_until, self._patient_until)
         self.elect_after(self.listening_until - self._out.now + self.skew())
 
     def search_begun(self) -> None:
@@ -83,13 +84,14 @@ class Agenda:
         self._usual_until = max(self.started_at + usual, now + answers)
         if now >= self.listening_until:
             return  # a leader was heard
-        waits = self.listening_until if self._awaits else 0
-        self._listen_until(max(waits, self._usual_until))
+        patient_until = self._patient_until if self._awaits else now
+        self._listen_until(max(self._usual_until, patient_until))
 
     def change_patience(self, patience: Span) -> None:
         """Wait longer or shorter than was said, if nobody was heard yet."""
         if self._awaits and self.election_at is not None:
-            self._listen_until(max(self.started_at + patience, self._usual_until))
+            self._patient_until = self.started_at + patience
+            self._listen_until(max(self._usual_until, self._patient_until))
 
     def hear_somebody(self) -> None:
         """A member answers: whoever else is up will be heard within the usual time."""
