@@ -26,6 +26,11 @@ LATE = 250_000_000  # what has been silent for so long, on however busy a machin
 RESUMED = NS  # a loss so soon after the thaw is what the guardian had to say of the standstill
 
 
+FOR_EVER = 1 << 63
+Window = tuple[int, int]
+"""From an instant until another (ns), `FOR_EVER` while it lasts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """From ``start`` to ``end`` (ns), ``end`` None while it lasts."""
@@ -117,6 +122,25 @@ def check_tokens(records: Sequence[Record]) -> None:
         again = (after.host, after.token) == (before.host, before.token)
         if int(after.token) <= int(before.token) and not again:
             raise AssertionError(f"tokens went back:\n{before}\n{after}")
+
+
+# -- promises to an open group
+
+
+def check_open(records: Sequence[Record], divided: Sequence[Window]) -> None:
+    """One leader by hooks, role files and jobs, and tokens that grow from leader to leader.
+
+    But for when the group was ``divided``: hosts may not have heard each other, or not have agreed
+    again after that. Two may lead then, and tokens of one such time and of the next say nothing of
+    each other.
+    """
+    _check_apart(tenures(records), divided, "two leaders by their hooks")
+    _check_apart(role_spans(records), divided, "two leaders by their role files")
+    _check_apart(lives(records, "job"), divided, "two jobs ran at once")
+    ends = [0, *(until for _, until in divided)]
+    begins = [*(since for since, _ in divided), FOR_EVER]
+    for begin, end in zip(ends, begins, strict=True):
+        check_tokens([record for record in records if begin < record.at < end])
 
 
 # -- what the log says
@@ -285,3 +309,14 @@ def _check_disjoint(spans: Sequence[Span], complaint: str) -> None:
     for one, other in itertools.combinations(spans, 2):
         if one.overlaps(other):
             raise AssertionError(f"{complaint}:\n{one}\n{other}")
+
+
+def _check_apart(spans: Sequence[Span], divided: Sequence[Window], complaint: str) -> None:
+    """Two of them overlap only within one of these windows."""
+    for one, other in itertools.combinations(spans, 2):
+        if not one.overlaps(other) or one.host == other.host:
+            continue
+        since = max(one.start, other.start)
+        until = min(span.end or FOR_EVER for span in (one, other))
+        if not any(begin <= since and until <= end for begin, end in divided):
+            raise AssertionError(f"{complaint}, and nothing kept them apart:\n{one}\n{other}")

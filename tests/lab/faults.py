@@ -8,7 +8,9 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from lab.checker import FOR_EVER, Window
 
 Link = tuple[str, str]
 """A direction: from one host to another."""
@@ -23,6 +25,9 @@ KINDS = ("crash", "power-off", "loss", *ALONE, *LINKS, *PASSING)
 OF_THE_WITNESS = ("crash-witness",)
 UNPROMISED = ("crash-both",)
 """In a quorum group the job would go on, and nobody be left to end it."""
+DIVIDES = (*LINKS, *UNPROMISED, "loss", "freeze", "suspend")
+"""While they last, and until all agree again, an open group may have several leaders: not all hear
+each other, or a job has nobody to end it."""
 LEAVES_A_MAJORITY = ("crash", "power-off", "cut", "split")
 
 BLINK = 0.3
@@ -130,6 +135,30 @@ def links(fault: Fault, names: Sequence[str]) -> set[Link]:
             # With the leader or without it: 2:3, or 1:2.
             apart = {name, *[other for other in rest if other != names[0]][: len(names) // 2 - 1]}
     return {(a, b) for a, b in itertools.permutations(names, 2) if (a in apart) != (b in apart)}
+
+
+@dataclass
+class Division:
+    """When an open group may have had several leaders, from the beginning of a fault that divides
+    until all agree again: instants in ns."""
+
+    since: int | None = None
+    past: list[Window] = field(default_factory=list)
+
+    def begin(self, kind: str, at: int) -> None:
+        """A fault begins."""
+        if kind in DIVIDES and self.since is None:
+            self.since = at
+
+    def agree(self, at: int) -> None:
+        """No fault is in force, and all agree on one leader."""
+        if self.since is not None:
+            self.past.append((self.since, at))
+            self.since = None
+
+    def windows(self) -> list[Window]:
+        """Every such time until now."""
+        return self.past if self.since is None else [*self.past, (self.since, FOR_EVER)]
 
 
 # -- who must have a leader

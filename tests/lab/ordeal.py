@@ -22,8 +22,8 @@ from functools import partial
 import yaml
 
 from lab import checker
-from lab.events import Record
-from lab.faults import BLINK, PASSING, Fault, Link, Step, links, majority, parts, plan
+from lab.events import Record, now
+from lab.faults import BLINK, PASSING, Division, Fault, Link, Step, links, majority, parts, plan
 from lab.group import GATHERING, SLACK, Group, hooks_agree
 from lab.hosts import Host
 from lab.ledger import Ledger
@@ -55,6 +55,7 @@ class Ordeal:
         self._network: dict[Fault, set[Link]] = {}
         self._restarted: set[str] = set()
         self._leader = self.group.hosts[0]
+        self._division = Division()
 
     @property
     def bound(self) -> float:
@@ -124,6 +125,7 @@ class Ordeal:
         left = since + self.bound - time.monotonic()
         wait_until(self._all_name_it, left, f"all name {self._leader}", group.describe, poll=POLL)
         assert group.wait_one_leader(group.hosts, left) is self._leader
+        self._division.agree(now())
         self.tally.healed.append(time.monotonic() - since)
         return f"; {self._leader} leads {self.tally.healed[-1]:.1f} s after healing"
 
@@ -145,6 +147,8 @@ class Ordeal:
         checker.check_each_host(records)
         if self.group.quorum:
             checker.check_quorum(records)
+        else:
+            checker.check_open(records, self._division.windows())
         if self.witness is not None:
             checker.check_never_led(records, self.witness.name)
 
@@ -202,6 +206,7 @@ class Ordeal:
     def _begin(self, fault: Fault, order: Sequence[Host]) -> None:
         host = order[fault.target]
         self.tally.faults[fault.kind] += 1
+        self._division.begin(fault.kind, now())
         match fault.kind:
             case "crash" | "crash-witness":
                 host.crash()

@@ -39,7 +39,7 @@ class Tally:
         assert gains, f"{name}: nobody ever led"
         assert jobs, f"{name}: no job ever ran"
         kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(self.faults.items()))
-        may = "" if quorum else " (allowed here)"
+        may = "" if quorum else " (all while it was divided)"
         return (
             f"{name}: {self.faults.total()} faults ({kinds}); {len(gains)} leaders; longest "
             f"without a job {longest_idle(jobs) / NS:.1f} s; settled {_times(self.settled)}, "

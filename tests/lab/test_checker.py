@@ -126,6 +126,67 @@ def test_a_broken_promise_is_seen(
         check(log(story))
 
 
+OVERLAP = """
+    10 a hook.leader   start 5 100
+    20 b hook.leader   start 6 101
+    30 a hook.follower start 5 102
+"""
+TWO_ROLES = """
+    10 a role leader
+    20 b role leader
+    30 a role follower
+"""
+TWO_JOBS = """
+    10 a job start 5 100
+    20 b job start 6 101
+    30 a job end   5 100
+    40 b job end   6 101
+"""
+
+
+def windows(*spans: tuple[int, int]) -> list[checker.Window]:
+    """Given in milliseconds."""
+    return [(since * 10**6, until * 10**6) for since, until in spans]
+
+
+@pytest.mark.parametrize("story", [OVERLAP, TWO_ROLES, TWO_JOBS])
+@pytest.mark.parametrize("divided", [[], [(0, 15)], [(15, 25)], [(25, 40)], [(5, 18), (25, 60)]])
+def test_an_open_group_that_nothing_divides_has_one_leader(
+    story: str, divided: list[tuple[int, int]]
+) -> None:
+    """Also at its very start, and when it has agreed again: what lasts longer is one too many."""
+    with pytest.raises(AssertionError, match="and nothing kept them apart"):
+        checker.check_open(log(story), windows(*divided))
+
+
+@pytest.mark.parametrize("story", [OVERLAP, TWO_ROLES, TWO_JOBS])
+def test_a_divided_open_group_may_have_two(story: str) -> None:
+    checker.check_open(log(story), windows((15, 35)))
+    checker.check_open(log(story), [(15 * 10**6, checker.FOR_EVER)])
+
+
+def test_a_second_leader_that_stays_is_seen() -> None:
+    stays = log("10 a hook.leader start 5\n20 b hook.leader start 6")
+    with pytest.raises(AssertionError, match="and nothing kept them apart"):
+        checker.check_open(stays, windows((15, 35)))
+
+
+def test_tokens_of_an_open_group_grow_while_it_is_whole() -> None:
+    """Those of two parts say nothing of each other; a host's own always grow."""
+    story = log(
+        """10 a hook.leader start 5
+           20 a hook.follower start 5
+           30 b hook.leader start 4
+           40 b hook.follower start 4"""
+    )
+    with pytest.raises(AssertionError, match="tokens went back"):
+        checker.check_open(story, [])
+    with pytest.raises(AssertionError, match="tokens went back"):
+        checker.check_open(story, windows((1, 5), (50, 60)))
+    checker.check_open(story, windows((25, 35)))
+    checker.check_open(story, windows((15, 25)))
+
+
 def test_the_last_hook_must_be_the_roles() -> None:
     with pytest.raises(
         AssertionError, match="role file says follower, the last hook was on_leader"

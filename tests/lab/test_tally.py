@@ -7,8 +7,9 @@ import random
 import pytest
 
 from lab import faults
+from lab.checker import FOR_EVER
 from lab.events import Record
-from lab.faults import Fault, Step, links, majority, parts
+from lab.faults import Division, Fault, Step, links, majority, parts
 from lab.tally import Tally
 
 
@@ -76,6 +77,21 @@ def test_who_must_have_a_leader() -> None:
     assert parts(five, split, set()) == [["a", "b"], ["c", "d", "e"]]
     assert parts(five, split, {"a", "b"}) == [["c", "d", "e"]]
     assert parts(five, links(Fault("mute", 0, 1, 0), five), set()) == []
+
+
+def test_only_what_divides_excuses_a_second_leader_and_until_all_agree() -> None:
+    division = Division()
+    assert division.windows() == []
+    for harmless in ("crash", "crash-others", "power-off", "restart"):
+        division.begin(harmless, 1)
+    division.agree(2)
+    assert division.windows() == []
+    division.begin("cut", 3)
+    division.begin("freeze", 4)
+    assert division.windows() == [(3, FOR_EVER)]
+    division.agree(5)
+    division.begin("loss", 6)
+    assert division.windows() == [(3, 5), (6, FOR_EVER)]
 
 
 def test_a_run_that_asked_nothing_is_told() -> None:

@@ -18,6 +18,7 @@ from followtheleader.core.events import (
     PauseRequested,
     Received,
     Retuned,
+    SearchBegun,
     Settled,
     Started,
     StepDownRequested,
@@ -105,8 +106,12 @@ class Table:
         remembers: bool = False,
         preempt_delay: Span | None = None,
         start_patience: Span = 0,
+        searches: bool = False,
     ) -> None:
-        """Start a node; it knows all addresses. ``memory`` None: what its disk remembers."""
+        """Start a node; it knows all addresses. ``memory`` None: what its disk remembers.
+
+        ``searches``: it knows none, and asks for them by `search`.
+        """
         seat = self.seats[name]
         seat.stopped = None
         seat.memory = seat.memory if memory is None else memory
@@ -125,10 +130,20 @@ class Table:
         rng = random.Random(f"{self._seed}/{name}/{incarnation}")
         election = Election(node, seat.memory, rng, self.now, job_running)
         seat.last_life = life = Life(self, seat, node, election)
+        if not searches:
+            self.find(name)
+        life.step(Started(remembers=remembers, searches=searches))
+
+    def search(self, name: str) -> None:
+        """Its mDNS asks who is there."""
+        self.seats[name].hear(SearchBegun())
+
+    def find(self, name: str) -> None:
+        """It learns all addresses."""
+        seat = self.seats[name]
         for other in self.seats.values():
             if other is not seat:
-                life.step(AddressFound(other.address))
-        life.step(Started(remembers=remembers))
+                seat.hear(AddressFound(other.address))
 
     def crash(self, name: str) -> None:
         """The node is gone; its disk stays."""
