@@ -24,6 +24,7 @@ COUNTS: tuple[Mutant, ...] = (
             ),
         ),
         (DIRECTED + "test_a_voters_name_counts_once",),
+        scope="names",
     ),
     Mutant(
         "acks-counted-not-voters",
@@ -60,6 +61,7 @@ COUNTS: tuple[Mutant, ...] = (
             ),
         ),
         (DIRECTED + "test_a_stray_node_never_votes",),
+        scope="strangers",
     ),
     Mutant(
         "voter-of-another-list",
@@ -89,6 +91,7 @@ COUNTS: tuple[Mutant, ...] = (
             ),
         ),
         (KILLED + "test_a_stray_node_never_leads",),
+        scope="strangers",
     ),
     Mutant(
         "own-vote-of-a-stranger",
@@ -121,12 +124,14 @@ COUNTS: tuple[Mutant, ...] = (
         "1: M = N // 2 + 1",
         (Patch("node.py", "len(self.voters) // 2 + 1", "(len(self.voters) + 1) // 2"),),
         (KILLED + "test_half_of_the_voters_is_no_majority",),
+        scope="halves",
     ),
     Mutant(
         "newest-ack-is-the-lease",
         "5 proposer: the M-th newest acknowledgement bounds the lease",
         (Patch("lease.py", "reverse=True)[self._needed - 1]", "reverse=True)[0]"),),
         (KILLED + "test_a_lease_is_as_old_as_the_majority_s_support",),
+        scope="renewals",
     ),
     Mutant(
         "promises-counted-not-voters",

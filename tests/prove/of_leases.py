@@ -21,6 +21,7 @@ LEASES: tuple[Mutant, ...] = (
             ),
         ),
         (DIRECTED + "test_a_lease_counts_from_the_sending",),
+        scope="renewals",
     ),
     Mutant(
         "resend-stamped-anew",
@@ -34,6 +35,7 @@ LEASES: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_18_a_resend_extends_nothing_that_was_not_sent_anew",),
+        scope="renewals",
     ),
     Mutant(
         "ack-of-another-term",
@@ -52,6 +54,7 @@ LEASES: tuple[Mutant, ...] = (
         "hole 10: a token is published after M ACKs carry it",
         (Patch("lease.py", "if len(current) >= self._needed:", "if True:"),),
         (HOLES + "test_10_a_raised_term_is_published_when_a_majority_has_it",),
+        scope="mesh",
     ),
     Mutant(
         "late-support-makes-a-leader",
@@ -64,6 +67,7 @@ LEASES: tuple[Mutant, ...] = (
             ),
         ),
         (KILLED + "test_late_support_makes_no_leader_of_one_in_doubt",),
+        scope="renewals",
     ),
     Mutant(
         "deadline-not-looked-at",
@@ -95,6 +99,7 @@ LEASES: tuple[Mutant, ...] = (
             ),
         ),
         (KILLED + "test_a_claim_without_a_majority_ends",),
+        scope="clocks",
     ),
     Mutant(
         "lapse-frees-the-lock",
@@ -107,6 +112,7 @@ LEASES: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_13_a_lapse_frees_nothing_before_the_job_has_ended",),
+        scope="own-vote",
     ),
     Mutant(
         "lapse-holds-the-lock-for-L",
@@ -127,6 +133,7 @@ LEASES: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_13_a_lapse_frees_nothing_before_the_job_has_ended",),
+        scope="own-vote",
     ),
     Mutant(
         "job-of-an-earlier-life-forgotten",

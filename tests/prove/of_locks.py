@@ -20,6 +20,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (DIRECTED + "test_a_live_lock_is_never_replaced",),
+        scope="locks",
     ),
     Mutant(
         "owner-without-incarnation",
@@ -37,6 +38,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (DIRECTED + "test_an_owner_is_a_node_and_its_incarnation",),
+        scope="lives",
     ),
     Mutant(
         "release-by-owner-only",
@@ -49,6 +51,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (DIRECTED + "test_a_release_frees_only_terms_up_to_its_own",),
+        scope="locks",
     ),
     Mutant(
         "release-of-another-life",
@@ -85,6 +88,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (KILLED + "test_no_lock_below_a_term_that_was_acknowledged",),
+        scope="locks",
     ),
     Mutant(
         "heartbeat-raises-no-term",
@@ -100,6 +104,7 @@ LOCKS: tuple[Mutant, ...] = (
             HOLES + "test_14_a_term_is_on_disk_before_it_is_acknowledged",
             KILLED + "test_no_lock_below_a_term_that_was_acknowledged",
         ),
+        scope="locks",
     ),
     Mutant(
         "lock-outside-the-reserve",
@@ -112,6 +117,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_12_a_lock_covers_lease_and_job_at_the_worst_clock_rates",),
+        scope="stop-timeout",
     ),
     Mutant(
         "no-reserve-for-clocks",
@@ -124,6 +130,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_12_a_lock_covers_lease_and_job_at_the_worst_clock_rates",),
+        scope="clocks",
     ),
     Mutant(
         "lock-by-the-voters-own-times",
@@ -136,6 +143,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_18_the_job_that_the_lease_covers_is_not_the_receivers_to_judge",),
+        scope="max-lock",
     ),
     Mutant(
         "unverified-life-heard",
@@ -184,6 +192,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (KILLED + "test_who_locks_another_gives_its_claim_up",),
+        scope="own-vote",
     ),
     Mutant(
         "refuted-by-another",
@@ -210,6 +219,7 @@ LOCKS: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_13_a_lapse_frees_nothing_before_the_job_has_ended",),
+        scope="own-vote",
     ),
     Mutant(
         "earlier-life-replaces-the-later",

@@ -19,12 +19,14 @@ MEMORY: tuple[Mutant, ...] = (
             ),
         ),
         (DIRECTED + "test_a_restarted_voter_is_silent_for_a_lock",),
+        scope="locks",
     ),
     Mutant(
         "quarantine-without-max-lock",
         "hole 11: Q = max(L, durable max_lock)",
         (Patch("agenda.py", "max(node.timing.lock, memory.max_lock)", "node.timing.lock"),),
         (HOLES + "test_11_a_voter_remembers_the_longest_lock_it_granted",),
+        scope="max-lock",
     ),
     Mutant(
         "max-lock-of-others-forgotten",
@@ -37,6 +39,7 @@ MEMORY: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_11_a_voter_remembers_the_longest_lock_it_granted",),
+        scope="max-lock",
     ),
     Mutant(
         "max-lock-of-its-own-forgotten",
@@ -86,6 +89,7 @@ MEMORY: tuple[Mutant, ...] = (
             ),
         ),
         (WAITS + "test_a_quarantined_voter_follows_without_a_lock",),
+        scope="locks",
     ),
     Mutant(
         "prepare-promised-in-quarantine",
@@ -125,12 +129,14 @@ MEMORY: tuple[Mutant, ...] = (
             ),
         ),
         (HOLES + "test_14_a_term_is_on_disk_before_it_is_acknowledged",),
+        scope="locks",
     ),
     Mutant(
         "ack-without-the-disk",
         "hole 14: max_term is durable at all",
         (Patch("learner.py", "        self._c.disk.persist()\n", ""),),
         (HOLES + "test_14_a_term_is_on_disk_before_it_is_acknowledged",),
+        scope="locks",
     ),
     Mutant(
         "claim-before-the-disk",
@@ -192,6 +198,7 @@ MEMORY: tuple[Mutant, ...] = (
             Patch("context.py", "max_term=memory.floor or 0", "max_term=0"),
         ),
         (HOLES + "test_7_tokens_grow_though_everybody_forgot",),
+        scope="locks",
     ),
     Mutant(
         "wall-clock-ignored",

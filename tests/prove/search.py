@@ -170,12 +170,20 @@ class Search:
             after[to] = told if told is not None else self._tell(after[to], word)
         for token in move.tokens:
             newest, whose = after[-2:]
-            if token < newest or (token == newest and whose != seat):
+            own = self._life_of(seat, move.node)
+            if token < newest or (token == newest and whose != own):
                 self._at = (tick, state)
                 name = self._scope.seats[seat].name
                 raise Violated(f"{name} publishes token {token} after {newest}")
-            after[-2:] = token, seat
+            after[-2:] = token, own
         return tuple(after)
+
+    def _life_of(self, seat: int, node: int) -> int:
+        """Return whose tokens may not be published again by another: a number above 0."""
+        if self._scope.seats[seat].forgets:
+            return seat + 1  # what it has published is lost with its disk
+        lives = self._cells.cell(self._nodes[node][0]).incarnation
+        return lives * len(self._seats) + seat + 1
 
     def _sleep(self, tick: int, states: set[State]) -> set[State]:
         """Return the states that the next tick begins with."""

@@ -44,7 +44,7 @@ def forget_what_is_only_told(election: Election) -> None:
     if not roles.owes:
         roles._change = 0
     c.pauses._term = c.pauses.holder = 0
-    c.agenda.started_at = 0
+    c.agenda.started_at = c.agenda._usual_until = c.agenda._patient_until = 0
     c.agenda.hint_until = None
     for peer in c.membership.peers.values():
         peer.expected = True
