@@ -37,8 +37,8 @@ def test_without_a_rule_the_search_finds_what_it_prevents() -> None:
 
     _, report = search_without(mutant)
 
-    assert report.violation == "a and b lead"
-    assert "a and b lead" in line_of(report)
+    assert report.violation
+    assert line_of(report).endswith(report.violation)
 
 
 def test_a_violation_comes_with_what_led_to_it() -> None:
