@@ -2,7 +2,7 @@
 
 Promise: of one source and reason the log has a line a minute at most, of all together
 `MOST_LINES`; what that leaves out is counted, and the next line says how many. Memory is bounded
-whatever comes. A source is a host, whichever port it speaks from: ports cost an attacker nothing.
+whatever comes. To the log a source is a host, whichever port it speaks from.
 
 What a wrong key may be the reason of is also shown in ``status``, while it lasts, with the cure. It
 runs no ``on_error``: whoever is on the network could run it then.
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from followtheleader.core.actions import Unheard
+from followtheleader.core.addresses import show
 from followtheleader.core.types import NANOSECONDS, Address, Instant, Span
 from followtheleader.wire import CHECKSUM_KEY, Fault, KeyRing
 
@@ -39,7 +40,7 @@ class _Told:
 
 @dataclass(slots=True)
 class _Wrong:
-    """What is wrong with a host's signatures: the reason, the key id, and when that was seen."""
+    """What is wrong with the signatures from one address: reason and key id, seen at ``at``."""
 
     reason: str
     key_id: int
@@ -61,7 +62,7 @@ class Refusals:
         self._told: dict[tuple[str, str], _Told] = {}
         self._untold = 0
         self._full_until: Instant = 0
-        self._wrong: dict[str, _Wrong] = {}
+        self._wrong: dict[Address, _Wrong] = {}
 
     def refuse(
         self, reason: str, source: Address, now: Instant, key_id: int = CHECKSUM_KEY
@@ -70,26 +71,27 @@ class Refusals:
         self._counters[f"rejected-{reason}"] += 1
         host = source[0]
         if reason in ABOUT_KEYS:
-            if host not in self._wrong and len(self._wrong) >= MOST_SOURCES:
-                del self._wrong[next(iter(self._wrong))]
-            self._wrong[host] = _Wrong(reason, key_id, now)
+            self._wrong.pop(source, None)
+            if len(self._wrong) >= MOST_SOURCES:
+                del self._wrong[next(iter(self._wrong))]  # the one that was silent longest
+            self._wrong[source] = _Wrong(reason, key_id, now)
         if reason not in EVERYDAY:
             self._log(reason, host, now, key_id)
 
     def accept(self, source: Address) -> None:
         """A datagram from there counts: whatever was wrong with its keys is over."""
         if self._wrong:
-            self._wrong.pop(source[0], None)
+            self._wrong.pop(source, None)
 
     def problems(self, now: Instant) -> list[str]:
         """Return what is to be shown now, a text for each reason and key."""
         groups: dict[tuple[str, int], list[str]] = {}
-        for host, wrong in self._wrong.items():
+        for source, wrong in self._wrong.items():
             if now - wrong.at <= SHOWN_FOR:
-                groups.setdefault((wrong.reason, wrong.key_id), []).append(host)
+                groups.setdefault((wrong.reason, wrong.key_id), []).append(show(source))
         return [
-            f"{_named(sorted(hosts))}: {self._explained(reason, key_id)}"
-            for (reason, key_id), hosts in sorted(groups.items())
+            f"{_named(sorted(sources))}: {self._explained(reason, key_id)}"
+            for (reason, key_id), sources in sorted(groups.items())
         ]
 
     def _log(self, reason: str, host: str, now: Instant, key_id: int) -> None:
@@ -153,6 +155,6 @@ _MEANS: dict[str, str] = {
 }
 
 
-def _named(hosts: list[str]) -> str:
-    more = len(hosts) - NAMED_SOURCES
-    return ", ".join(hosts[:NAMED_SOURCES]) + (f" and {more} more hosts" if more > 0 else "")
+def _named(sources: list[str]) -> str:
+    more = len(sources) - NAMED_SOURCES
+    return ", ".join(sources[:NAMED_SOURCES]) + (f" and {more} more" if more > 0 else "")

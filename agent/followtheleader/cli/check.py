@@ -238,6 +238,7 @@ def _about_units(reports: list[_Report]) -> None:
     for report in reports:
         if report.settings and os.path.dirname(report.settings.path) == CONFIG_DIR:
             report.warnings += advice.untrusted(report.settings)
+            report.warnings += advice.unreadable_keys(report.settings)
             report.warnings += bound_units.warnings(report.settings)
 
 

@@ -222,6 +222,24 @@ def _wrong_place(path: str, found: os.stat_result) -> str | None:
     return None
 
 
+def why_not_for_agent(path: str) -> str | None:
+    """Return why the agent's unit cannot read the file at ``path`` although this process can, with
+    the cure; None if it can, or is not installed."""
+    group, quoted = group_of_agent(), shlex.quote(path)
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    by_owner = found.st_uid == _user_of_agent() and found.st_mode & stat.S_IRUSR
+    by_group = found.st_gid == group and found.st_mode & stat.S_IRGRP
+    if group is None or by_owner or by_group:
+        return None
+    return (
+        f"{path} cannot be read by user {GROUP}, which the agent's unit runs as, run "
+        f"chown root:{GROUP} {quoted} && chmod 640 {quoted}"
+    )
+
+
 def group_of_agent() -> int | None:
     """Return the group that the agent's unit runs with; None where it is not installed."""
     try:
