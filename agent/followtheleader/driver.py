@@ -208,7 +208,8 @@ class Driver:
     def _use_keys(self, ring: KeyRing) -> None:
         """Sign and verify by other keys; a will that was signed before is signed again."""
         self._codec.use(ring)
-        self.signing.ring = self.refusals.ring = ring
+        self.signing.ring = ring
+        self.refusals.use(ring)
         if self._will is not None:
             self._deposit(self._will)
         # Whoever was not understood may be now.

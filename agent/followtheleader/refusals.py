@@ -64,6 +64,11 @@ class Refusals:
         self._full_until: Instant = 0
         self._wrong: dict[Address, _Wrong] = {}
 
+    def use(self, ring: KeyRing) -> None:
+        """Explain by the keys of ``ring`` from now on; what was wrong before is to be seen anew."""
+        self.ring = ring
+        self._wrong.clear()
+
     def refuse(
         self, reason: str, source: Address, now: Instant, key_id: int = CHECKSUM_KEY
     ) -> None:
