@@ -141,6 +141,21 @@ def test_group_ftl_may_read_it_and_no_other(
 
 
 @needs_root
+def test_an_ordinary_users_file_needs_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keyfile, "group_of_agent", lambda: 4711)
+    path = Path("/tmp") / f"ftl-{secrets.token_hex(4)}.key"
+    try:
+        path.touch(0o644)
+        path.chmod(0o644)
+        os.chown(path, 65534, 65534)
+        with without_privileges():
+            told = wrong(path)
+    finally:
+        path.unlink()
+    assert told.endswith(f"(mode 0644), run chmod 600 {path}")
+
+
+@needs_root
 def test_the_agents_unit_may_not_be_able_to_read_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -209,7 +209,11 @@ def _wrong_place(path: str, found: os.stat_result) -> str | None:
         kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         return f"{path} is {kind}, name a file of keys (ftl-agent keygen -o FILE)"
     group = group_of_agent()
-    cure = f"chown root:{GROUP} {quoted} && chmod 640 {quoted}" if group else f"chmod 600 {quoted}"
+    # An ordinary user's own agent needs no group.
+    of_unit = group is not None and os.geteuid() in (0, _user_of_agent())
+    cure = f"chmod 600 {quoted}"
+    if of_unit:
+        cure = f"chown root:{GROUP} {quoted} && chmod 640 {quoted}"
     if found.st_uid not in (0, os.geteuid(), _user_of_agent()):
         return f"{path} belongs to uid {found.st_uid}, who can change it, run {cure}"
     if mode & (stat.S_IRWXO | stat.S_IWGRP):
