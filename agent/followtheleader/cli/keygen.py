@@ -70,7 +70,8 @@ def main(argv: list[str]) -> int:
         raise options.WrongUsage(f"{new} exists; {cure}") from None
     except OSError as error:
         raise options.WrongUsage(f"{new} cannot be written: {error.strerror}") from None
-    _tell(new, f"key {name or _day()} written", "copy it to every node, then set key_file to it")
+    then = f"copy it to every node, then write key_file: {os.path.abspath(new)}"
+    _tell(new, f"key {line.split()[0]} written", then)
     return cli.YES
 
 
