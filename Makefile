@@ -39,7 +39,7 @@ help:
 	@echo "                     CROWD=500 tells the story of a group of so many"
 	@echo "make prove           the core's rules taken out one by one: who notices? then rollouts of other"
 	@echo "                     voters, and SEEDS=$(SEEDS) schedules of each kind"
-	@echo "make ordeal          FAULTS=$(FAULTS) random faults on real agents, three groups (root)"
+	@echo "make ordeal          FAULTS=$(FAULTS) random faults on real agents, four groups (root)"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
 	@echo "make bench-systemd   the job of a leader on booted machines (root): N=5 MISHAPS="
@@ -81,7 +81,7 @@ sim: $(DEVELOPMENT)
 
 prove: $(DEVELOPMENT)
 	@$(BIN)/python -m prove.mutants
-	@$(BIN)/python -m sim.rollout --seeds $(SEEDS) --base $(BASE)
+	@$(BIN)/python -m sim.rollout --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
 	@$(BIN)/python -m sim.run --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
 
 ordeal: $(DEVELOPMENT)

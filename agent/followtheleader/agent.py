@@ -66,6 +66,7 @@ LASTING = {
 def run(settings: Settings, directories: Directories) -> int:
     """Run the agent until it is told to stop; return its exit code.
 
+    This process is its own: it may become the reaper of what descends from it, see `Supervision`.
     Raises `StateError`, `InstanceRunning` or `AddressError` if it cannot begin.
     """
     lock = InstanceLock.acquire(directories.runtime, directories.state)

@@ -166,7 +166,7 @@ class Driver:
         for member in remembered:
             self.post(ev.AddressFound(member.address))
         self._lookout.resolve_peers()
-        self.post(ev.Started(remembers=bool(remembered)))
+        self.post(ev.Started(bool(remembered), searches=self._profile.mdns))
         self._lookout.start()
         self._remembering.begin(self.endpoint.port)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from followtheleader import __version__
 from followtheleader.core.addresses import ANYWHERE, is_loopback, show
-from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged
+from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged, SearchBegun
 from followtheleader.core.types import NANOSECONDS, Address, Role
 from followtheleader.core.view import MemberView
 from followtheleader.net.interfaces import (
@@ -42,7 +42,7 @@ class Lookout:
         profile: Profile,
         endpoint: Endpoint,
         observer: Observer,
-        post: Callable[[AddressFound | AddressDropped | LinkChanged], None],
+        post: Callable[[AddressFound | AddressDropped | LinkChanged | SearchBegun], None],
     ) -> None:
         self._profile = profile
         self._endpoint = endpoint
@@ -160,6 +160,7 @@ class Lookout:
             self._on_announced,
             lambda message: observer.on_trouble("mdns", message),
             lambda: observer.on_relief("mdns"),
+            lambda: self._post(SearchBegun()),
         )
 
     def _own_interfaces(self) -> list[Interface]:

@@ -1,23 +1,27 @@
 """The agent's side of the guardian's life: start it, tell it, start it again when it is lost.
 
 Promise: a new guardian is told where we stand, after it has made good what the lost one owed, and
-nothing that has run to its end is run once more. The agent hears of hooks by log lines, of settled
-changes by ``on_settled(event, change, ok)``, of a job that was ended without its word by
-``on_expired()``.
+nothing that has run to its end is run once more. What a guardian leaves that was our child comes
+to us (`guardian.estate`): the next one begins only when nothing of the job in it is left. The agent
+hears of hooks by log lines, of settled changes by ``on_settled(event, change, ok)``, of a job that
+was ended without its word by ``on_expired()``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable
 from contextlib import suppress
 
-from followtheleader.core.types import NANOSECONDS, Address, Instant, Span
+from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Span
+from followtheleader.guardian.estate import Estate
 from followtheleader.guardian.job import Ending, Remains
 from followtheleader.guardian.lease import Lease
-from followtheleader.guardian.link import REFUSED, Link, UnitLink
+from followtheleader.guardian.link import REFUSED, GuardianLink, Link, UnitLink
 from followtheleader.guardian.orphans import Orphans
+from followtheleader.guardian.proc import Blind, Process
 from followtheleader.guardian.voice import OF_ITS_OWN
 from followtheleader.host.clock import boottime, wall_ms
 from followtheleader.host.journal import Journal
@@ -33,6 +37,7 @@ UNREADY_PATIENCE_SECONDS = 5.0
 ORPHANS_PATIENCE: Span = 5 * NANOSECONDS
 """How long to wait after SIGKILL for a job that we must end ourselves."""
 ORPHANS_LOOK_SECONDS = 0.02
+COMPANY_LOOK_SECONDS = 1.0
 
 
 LONGEST_SIT_OUT: Span = 300 * NANOSECONDS
@@ -75,7 +80,9 @@ class Supervision:
         self._pulse = Pulse(self._must_answer, self._ask, self._on_silence)
         self._ready_at: Instant = 0
         self._respawn: asyncio.TimerHandle | None = None
-        self._former: list[Link] = []
+        self._respawn_at: Instant = 0
+        self._estate = Estate()
+        self._company: asyncio.TimerHandle | None = None
         self._end = ""  # how one ended that was never ready
         self._closing = False
         self._event: tuple[str, int, Facts] | None = None
@@ -97,22 +104,34 @@ class Supervision:
         self.on_reloaded: Callable[[bool], None] = _ignore
 
     def start(self) -> None:
-        """Start the guardian, in the running loop."""
+        """Start the guardian, in the running loop. If it is our child, so is what it leaves."""
+        if isinstance(self._link, GuardianLink):
+            with suppress(Blind):
+                self._estate.open()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
+        self._start_link()
+
+    def _start_link(self) -> None:
         try:
             self._link.start()
-        except OSError as error:
+            if self._link.pid:
+                self._estate.guard(self._link.pid)
+        except (OSError, Blind) as error:
+            self._link.close()
             self._on_lost(f"the guardian cannot be started: {error}")
         else:
             self._link.attach(asyncio.get_running_loop())
             # Before anything else: until when what a lost guardian has left may be asked politely.
             self._send_lease()
+        self._watch_company()
 
     async def finish(self) -> None:
         """Say goodbye, and wait until the hooks that run have ended."""
         self._closing = True
         self._pulse.stop()
-        if self._respawn is not None:
-            self._respawn.cancel()
+        for timer in (self._respawn, self._company):
+            if timer is not None:
+                timer.cancel()
         self._link.send_bye()
         self._link.close()
         if self._link.pid and self._link.poll() is None:
@@ -121,7 +140,6 @@ class Supervision:
                 async with asyncio.timeout(None if self.ready else UNREADY_PATIENCE_SECONDS):
                     await _wait_for_end(self._link.pid)
         self._link.poll()
-        self._collect()
 
     def reload(self) -> bool:
         """Have the hooks read again: ``on_reloaded(ok)`` follows. False if no guardian runs."""
@@ -169,9 +187,8 @@ class Supervision:
             # Its unit is root's: systemd ends the job with it, and the leader target with us.
             then()
             return
-        lease = Lease(self._deadline, self._stop_timeout, self._quorum)
-        kill_at = lease.kill_at(boottime())
-        ending = Ending(Remains((), orphans.has).members, boottime())
+        kill_at = self._lease().kill_at(boottime())
+        ending = Ending(lambda: self._all_left(orphans), boottime())
 
         def look() -> None:
             now = boottime()
@@ -196,26 +213,71 @@ class Supervision:
         if self._closing:
             return
         self._pulse.stop()
+        # One that only lets go of us, or speaks nonsense, must not keep a job from us.
+        self._link.kill()
         if worked and boottime() - self._ready_at > LASTING:
             self._pause = RESPAWN_FIRST_SECONDS
         self._end = "" if worked else reason
         if worked:
             self.on_lost(reason)
-        loop = asyncio.get_running_loop()
-        self._respawn = loop.call_later(self._pause, self._start_another)
+        now = boottime()
+        self._respawn_at = now + int(self._pause * NANOSECONDS)
         self._pause = min(2 * self._pause, RESPAWN_LAST_SECONDS)
+        self._end_what_is_left(Ending(self._estate.members, now))
+
+    def _end_what_is_left(self, ending: Ending) -> None:
+        """First the dead guardian's job, by the rule that it would have followed itself."""
+        now, kill_at = boottime(), self._lease().kill_at(ending.began_at)
+        # Only what has died leaves its children to us.
+        gone = not self._link.pid or self._link.poll() is not None
+        if gone and (not self._job_possible or ending.step(now, kill_at)):
+            self._settle_estate()
+            wait = max(0, self._respawn_at - now) / NANOSECONDS
+            self._respawn = asyncio.get_running_loop().call_later(wait, self._start_another)
+            return
+        if ending.stubborn:
+            self._journal.error("orphans", f"of the lost guardian's job: {ending.stubborn}")
+        due = ending.next_at if gone else now + 5 * MS
+        wait = min(max(MS, due - now) / NANOSECONDS, ORPHANS_LOOK_SECONDS)
+        loop = asyncio.get_running_loop()
+        self._respawn = loop.call_later(wait, self._end_what_is_left, ending)
+
+    def _settle_estate(self) -> None:
+        with suppress(Blind):  # then it is seen when it matters
+            self._estate.settle()
+
+    def _all_left(self, orphans: Orphans) -> list[Process]:
+        come = self._estate.members()
+        known = {one.key for one in come}
+        marked = Remains((), orphans.has).members()
+        return come + [one for one in marked if one.key not in known]
+
+    def _lease(self) -> Lease:
+        return Lease(self._deadline, self._stop_timeout, self._quorum)
+
+    def _reap(self) -> None:
+        with suppress(Blind):
+            self._estate.reap()
+
+    def _watch_company(self) -> None:
+        if self._company is not None:
+            self._company.cancel()
+            self._company = None
+        if self._estate.adopts and self._estate.has_company:
+            with suppress(Blind):
+                self._estate.watch()
+            loop = asyncio.get_running_loop()
+            self._company = loop.call_later(COMPANY_LOOK_SECONDS, self._watch_company)
 
     def _start_another(self) -> None:
-        self._former.append(self._link)
         status = self._link.poll()
-        self._collect()
         if status == REFUSED:
             self._on_refused()
         elif self._end:
             code = "" if status is None else f" (exit status {status})"
             self.on_lost(f"{self._end}{code} before it was ready: the log may say why")
         self._link = self._new_link(self._on_message, self._on_lost)
-        self.start()
+        self._start_link()
 
     def _on_refused(self) -> None:
         self._job_possible = False
@@ -225,9 +287,6 @@ class Supervision:
         )
         if self._event is not None and self._event[0] == "follower" and not self._done:
             self._settle(*self._event[:2], ok=False)
-
-    def _collect(self) -> None:
-        self._former = [link for link in self._former if link.poll() is None]
 
     def _on_message(self, message: Facts) -> None:
         kind = message.get("m")
@@ -277,7 +336,9 @@ class Supervision:
 
     def _send_event(self) -> None:
         if self._event is not None:
-            self._job_possible = self._job_possible or self._event[0] == "leader"
+            if self._event[0] == "leader" and not self._job_possible:
+                self._job_possible = True
+                self._estate.begin_job(boottime())
             self._link.send_event(*self._event)
             self._pulse.feel()
 

@@ -8,6 +8,8 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from agent.stand import Node, Stand, never_leads_twice
 from guardian.stand import is_alive
 from lab.waiting import holds_for
@@ -171,9 +173,12 @@ def test_the_job_of_a_lost_guardian_is_asked_first(stand: Stand) -> None:
 NO_OTHER = """
 import os
 from followtheleader import agent
+from followtheleader.guardian import job
 from followtheleader.guardian.link import GuardianLink
 agent.GUARDIAN_PATIENCE_SECONDS = 0.3
 spawn = GuardianLink._spawn
+if {alone}:
+    job.become_subreaper = lambda: False
 def refuse(self, theirs):
     if os.path.exists({flag!r}):
         raise OSError(11, "no more processes")
@@ -182,17 +187,23 @@ GuardianLink._spawn = refuse
 """
 
 
-def test_leaving_without_a_guardian_ends_the_job(stand: Stand) -> None:
+@pytest.mark.parametrize("reaper", [True, False], ids=["reaper", "no-reaper"])
+def test_leaving_without_a_guardian_ends_the_job(stand: Stand, reaper: bool) -> None:
+    """At once, where what the guardian leaves comes to the agent."""
     flag, polite = stand.folder / "none", stand.folder / "polite"
     pid_file = stand.folder / "pid"
     job = f"sleep 300 & trap 'touch {polite}; exit' TERM; echo $! > {pid_file}; wait"
-    node = stand.node(leader=job).start(code=NO_OTHER.format(flag=str(flag)))
+    code = NO_OTHER.format(flag=str(flag), alone=not reaper)
+    node = stand.node(leader=job).start(code=code)
     stand.wait(lambda: pid_file.exists() and pid_file.read_text().strip(), "the job runs")
     pid = int(pid_file.read_text())
     flag.touch()
     os.kill(node.guardian, signal.SIGKILL)
     stand.wait(loss_is_told(node), "the loss is told")
-    assert is_alive(pid)
+    if reaper:
+        stand.wait(lambda: not is_alive(pid), "the job ends although no other guardian comes")
+    else:
+        assert is_alive(pid)
     assert node.stop() == 0
     assert not is_alive(pid)
     assert polite.exists()

@@ -199,6 +199,19 @@ def test_a_daemon_without_a_marker_is_found_by_the_next_guardian(stand: Stand) -
     assert not is_alive(server)
 
 
+def test_a_daemon_is_written_down_soon_after_it_has_begun(stand: Stand) -> None:
+    """Long after its hook has ended, too; then an earlier guardian's death hides nothing."""
+    pid_file = stand.folder / "pid"
+    daemon = f"env -i setsid sh -c 'sleep 1; echo $$ > {pid_file}; sleep 1000 & wait'"
+    stand.configure(leader=f"( {daemon} & )")
+    agent = stand.start()
+    agent.lead(1)
+    agent.wait("settled", change=1)
+    wait_until(lambda: pid_file.exists() and bool(pid_file.read_text().strip()), "the job runs")
+    record = stand.runtime / "guardian" / "record.json"
+    wait_until(lambda: len(json.loads(record.read_text())["job"]) == 2, "it is on record", 2.5)
+
+
 def test_only_the_guardian_is_killed(stand: Stand, peer: socket.socket) -> None:
     """The agent lives: its job is ended by the next guardian, its will is not sent."""
     stand.configure(leader="sleep 1000")

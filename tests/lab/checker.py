@@ -6,7 +6,8 @@ Every ``check_…`` raises AssertionError with the records that contradict it. T
 A process is known to live from its first to its last line, whatever killed it: what lasts stamps
 every 5 ms. A host counts as leading from the first line of on_leader to the first line of the
 on_follower that ends it, the most that an outsider could call leadership; a crash of agent *and*
-guardian ends it, as nobody is left to keep the promise.
+guardian ends it, as nobody is left to keep the promise. A host that stands still leads nobody
+meanwhile, and leads on when it goes on, unless its guardian ends that at once.
 """
 
 from __future__ import annotations
@@ -19,8 +20,15 @@ from lab.events import NS, Record
 
 ROLE_HOOKS = ("hook.leader", "hook.follower")
 UNGUARDED = ("crash-both", "power-off", "suspend", "gone")
+THAWED = "thaw"
 TICK = 5_000_000  # what lives stamps so often: it may have lived so long after its last line
 LATE = 250_000_000  # what has been silent for so long, on however busy a machine, is dead
+RESUMED = NS  # a loss so soon after the thaw is what the guardian had to say of the standstill
+
+
+FOR_EVER = 1 << 63
+Window = tuple[int, int]
+"""From an instant until another (ns), `FOR_EVER` while it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,22 @@ def _check_alternation(own: Iterable[Record]) -> None:
             raise AssertionError(f"no on_follower between two on_leader:\n{before}\n{after}")
 
 
+def check_each_host(records: Sequence[Record]) -> None:
+    """Per host: one job at a time, and tokens grow. For hosts that keep their disks."""
+    for host in _hosts(records):
+        own = [record for record in records if record.host == host]
+        _check_disjoint(lives(own, "job"), "two jobs on one host")
+        check_tokens(own)
+
+
+def check_never_led(records: Sequence[Record], host: str) -> None:
+    """No hook, role file or job ever said that this host leads: it is a witness."""
+    own = [record for record in records if record.host == host]
+    led = [*tenures(own), *role_spans(own), *lives(own, "job")]
+    if led:
+        raise AssertionError("a witness led:\n" + "\n".join(map(str, led)))
+
+
 def check_last_hook(records: Sequence[Record], roles: Mapping[str, str]) -> None:
     """The last hook of each host that runs is the one of its role."""
     for host, role in roles.items():
@@ -100,6 +124,25 @@ def check_tokens(records: Sequence[Record]) -> None:
             raise AssertionError(f"tokens went back:\n{before}\n{after}")
 
 
+# -- promises to an open group
+
+
+def check_open(records: Sequence[Record], divided: Sequence[Window]) -> None:
+    """One leader by hooks, role files and jobs, and tokens that grow from leader to leader.
+
+    But for when the group was ``divided``: hosts may not have heard each other, or not have agreed
+    again after that. Two may lead then, and tokens of one such time and of the next say nothing of
+    each other.
+    """
+    _check_apart(tenures(records), divided, "two leaders by their hooks")
+    _check_apart(role_spans(records), divided, "two leaders by their role files")
+    _check_apart(lives(records, "job"), divided, "two jobs ran at once")
+    ends = [0, *(until for _, until in divided)]
+    begins = [*(since for since, _ in divided), FOR_EVER]
+    for begin, end in zip(ends, begins, strict=True):
+        check_tokens([record for record in records if begin < record.at < end])
+
+
 # -- what the log says
 
 
@@ -119,22 +162,22 @@ def lives(records: Iterable[Record], prefix: str) -> list[Span]:
     ]
 
 
-def tenures(records: Iterable[Record]) -> list[Span]:
+def tenures(records: Sequence[Record]) -> list[Span]:
     """Leadership as the hooks saw it: on_leader's first line to on_follower's first line."""
     return _spans(
         records,
         begins=lambda r: r.is_hook_start and r.what == "hook.leader",
-        ends=lambda r: (r.is_hook_start and r.what == "hook.follower") or _unguards(r),
+        ends=lambda r: r.is_hook_start and r.what == "hook.follower",
         what="leads (hooks)",
     )
 
 
-def role_spans(records: Iterable[Record]) -> list[Span]:
+def role_spans(records: Sequence[Record]) -> list[Span]:
     """Leadership as the role files showed it; a dead host's stale file counts to its death."""
     return _spans(
         records,
         begins=lambda r: r.what == "role" and r.phase == "leader",
-        ends=lambda r: (r.what == "role" and r.phase != "leader") or _unguards(r),
+        ends=lambda r: r.what == "role" and r.phase != "leader",
         what="leads (role file)",
     )
 
@@ -147,10 +190,6 @@ def changes(records: Iterable[Record]) -> list[Record]:
             leading ^= {record.host}
             found.append(record)
     return found
-
-
-def _unguards(record: Record) -> bool:
-    return record.what == "fault" and record.phase in UNGUARDED
 
 
 # -- figures
@@ -222,21 +261,43 @@ def job_start(records: Iterable[Record], at: int, host: str) -> int | None:
 
 
 def _spans(
-    records: Iterable[Record],
+    records: Sequence[Record],
     *,
     begins: Callable[[Record], bool],
     ends: Callable[[Record], bool],
     what: str,
 ) -> list[Span]:
+    """From each beginning to its end; a standstill parts one in two, see `RESUMED`."""
     found: list[Span] = []
     open_since: dict[str, Record] = {}
+    still: dict[str, Record] = {}
+    thawed_at: dict[str, int] = {}
+
+    def close(host: str, at: int | None) -> None:
+        gain = open_since.pop(host)
+        since = thawed_at.pop(host, None)
+        until = at if at is not None else records[-1].at
+        if since is None:
+            found.append(Span(host, what, gain.at, at, gain.term))
+        elif until - since > RESUMED:
+            found.append(Span(host, what, since, at, gain.term))
+
     for record in records:
-        if record.host in open_since and ends(record):
-            gain = open_since.pop(record.host)
-            found.append(Span(gain.host, what, gain.at, record.at, gain.term))
+        host, is_fault = record.host, record.what == "fault"
+        unguards = is_fault and record.phase in UNGUARDED
+        if ends(record) or unguards:
+            gain = open_since.get(host) or still.pop(host, None)
+            if host in open_since:
+                close(host, record.at)
+            if gain is not None and record.phase == "suspend":
+                still[host] = gain
+        elif is_fault and record.phase == THAWED and host in still:
+            open_since[host], thawed_at[host] = still.pop(host), record.at
         elif begins(record):
-            open_since.setdefault(record.host, record)
-    found.extend(Span(r.host, what, r.at, None, r.term) for r in open_since.values())
+            still.pop(host, None)
+            open_since.setdefault(host, record)
+    for host in list(open_since):
+        close(host, None)
     return sorted(found, key=lambda span: span.start)
 
 
@@ -248,3 +309,14 @@ def _check_disjoint(spans: Sequence[Span], complaint: str) -> None:
     for one, other in itertools.combinations(spans, 2):
         if one.overlaps(other):
             raise AssertionError(f"{complaint}:\n{one}\n{other}")
+
+
+def _check_apart(spans: Sequence[Span], divided: Sequence[Window], complaint: str) -> None:
+    """Two of them overlap only within one of these windows."""
+    for one, other in itertools.combinations(spans, 2):
+        if not one.overlaps(other) or one.host == other.host:
+            continue
+        since = max(one.start, other.start)
+        until = min(span.end or FOR_EVER for span in (one, other))
+        if not any(begin <= since and until <= end for begin, end in divided):
+            raise AssertionError(f"{complaint}, and nothing kept them apart:\n{one}\n{other}")

@@ -15,7 +15,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ from lab.net import Network, run
 from lab.waiting import wait_until
 
 EVENTS = ("leader", "follower", "reelection", "error")
+PATIENCE = 3.0
+"""Seconds for what is done in milliseconds where nothing else runs."""
 STAMP_SOURCE = Path(__file__).with_name("stamp.c")
 
 
@@ -188,12 +190,23 @@ class Host:
         """SIGKILL to agent and guardian; hooks and jobs live on as orphans."""
         return self._kill("crash-both", [*self._guardians(), self.agent_pid])
 
+    def crash_guardian(self) -> int:
+        """SIGKILL to the guardian alone; the agent lives."""
+        at = self.log.note(self.name, "fault", "crash-guardian")
+        self._signal_all(signal.SIGKILL, self._guardians())
+        return at
+
     def power_off(self) -> int:
-        """Pull the plug: SIGKILL to every process of the host, the cable goes dead."""
+        """Pull the plug: SIGKILL to every process of the host, the cable goes dead.
+
+        Nothing lives on, not even what was being born when the plug was pulled.
+        """
         at = self.log.note(self.name, "fault", "power-off")
         self.network.set_carrier(self.name, up=False)
-        self._signal_all(signal.SIGKILL, self.network.pids(self.name))
+        while pids := self.network.pids(self.name):
+            self._signal_all(signal.SIGKILL, pids)
         self.reap()
+        self._note_again("power-off")
         return at
 
     def power_on(self) -> int:
@@ -211,9 +224,13 @@ class Host:
         return at
 
     def suspend(self) -> int:
-        """SIGSTOP to every process of the host."""
+        """SIGSTOP to every process of the host, also to what was being born meanwhile."""
         at = self.log.note(self.name, "fault", "suspend")
-        self._signal_all(signal.SIGSTOP, self.network.pids(self.name))
+        stopped: set[int] = set()
+        while born := set(self.network.pids(self.name)) - stopped:
+            self._signal_all(signal.SIGSTOP, born)
+            stopped |= born
+        self._note_again("suspend")
         return at
 
     def thaw(self) -> int:
@@ -229,6 +246,15 @@ class Host:
         at = self.log.note(self.name, "fault", "thaw-guardian")
         self._signal_all(signal.SIGCONT, self._guardians())
         return at
+
+    def resume(self, *, job_is_over: bool) -> int:
+        """The end of `suspend`: the guardian goes on first; if the time of its job was up, alone
+        until that has ended."""
+        self.thaw_guardian()
+        if job_is_over:
+            what = f"the job of {self} has ended"
+            wait_until(lambda: not self._works(), PATIENCE, what, self.tail)
+        return self.thaw()
 
     def stop(self) -> int:
         """SIGTERM: leave on purpose. Returns at once, see `wait_stopped`."""
@@ -303,7 +329,26 @@ class Host:
         self.reap()
         return at
 
-    def _signal_all(self, signum: signal.Signals, pids: list[int]) -> None:
+    def _note_again(self, fault: str) -> None:
+        """A fault is noted before it is done; what the host became in between ends here as well."""
+        role = self.role
+
+        def is_stamped() -> bool:
+            roles = [r for r in self.log.read() if (r.host, r.what) == (self.name, "role")]
+            return role in (roles[-1].phase if roles else role, "none")
+
+        wait_until(is_stamped, PATIENCE, f"{self}: role {role} is in the log")
+        self.log.note(self.name, "fault", fault)
+
+    def _works(self) -> bool:
+        """Is there anything of a job, or of the hook that starts one?"""
+        for pid in self.network.pids(self.name):
+            program, *words = _command_line(pid) or [""]
+            if program.endswith("/stamp") and ("leader" in words or words[:1] == ["job"]):
+                return True
+        return False
+
+    def _signal_all(self, signum: signal.Signals, pids: Iterable[int]) -> None:
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signum)

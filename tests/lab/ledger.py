@@ -68,4 +68,4 @@ class Ledger(EventLog):
 
 
 def _counts(record: Record) -> bool:
-    return record.what in checker.ROLE_HOOKS or record.phase in checker.UNGUARDED
+    return record.what in checker.ROLE_HOOKS or record.phase in (*checker.UNGUARDED, checker.THAWED)

@@ -16,7 +16,9 @@
  *               job           `leader` starts a job in the background, `follower` ends it
  *               fork          `leader` leaves a child in its own process group; nobody here ends it
  *               daemon        `leader` leaves a child in a session of its own, pipes kept open
- *         job, fork and daemon do their work for `leader` and `follower`; other events are `ok`.
+ *               escape        `leader` leaves a job in a session of its own, without environment
+ *         job, fork, daemon and escape do their work for `leader` and `follower`; other events are
+ *         `ok`.
  *   stamp watch LOG HOST=DIR...     stamps each change of DIR/role, losses before gains
  *   stamp poll LOG HOST=DIR...      the same where DIR comes and goes: it looks every 2 ms
  *   stamp job LOG HOST STATE MODE   the main process of a unit; its term is the one in the file
@@ -38,6 +40,7 @@
 
 #define TICK_NS 5000000L
 #define POLL_NS 2000000L
+#define ESCAPE_NS 200000000L
 #define HOSTS_MAX 128
 
 static int log_fd = -1;
@@ -180,6 +183,25 @@ static void start_job(const char *pid_file)
     fclose(file);
 }
 
+/* A job that begins after its hook has ended, and bears no mark of where it comes from. */
+static void start_escape(const char *log, const char *dir)
+{
+    char state[PATH_MAX];
+    snprintf(state, sizeof state, "%s/run/state.json", dir);
+    pid_t pid = fork();
+    if (pid < 0)
+        die("fork");
+    if (pid == 0) {
+        silence();
+        pause_ns(ESCAPE_NS);
+        if (setsid() < 0 || fork() > 0)
+            _exit(0);
+        char *none[] = {NULL};
+        execle("/proc/self/exe", "stamp", "job", log, host, state, "ok", (char *)NULL, none);
+        die("exec");
+    }
+}
+
 static void flood(long bytes)
 {
     static char chunk[8192];
@@ -233,6 +255,8 @@ static int run_hook(int argc, char **argv)
         start_child("job", 0);
     else if (strcmp(mode, "daemon") == 0 && gain)
         start_child("daemon", 1);
+    else if (strcmp(mode, "escape") == 0 && gain)
+        start_escape(argv[2], argv[4]);
     stamp(what, "end");
     return asked_to_end ? 143 : code;
 }

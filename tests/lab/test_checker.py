@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from lab import checker
 from lab.events import EventLog, Record, parse
+from lab.ledger import Ledger
 
 
 def log(story: str) -> list[Record]:
@@ -70,6 +72,23 @@ def test_after_a_power_cut_nothing_is_owed() -> None:
             "no on_follower between",
         ),
         (
+            checker.check_each_host,
+            """10 a job start 1 5
+               15 a job start 2 6
+               20 a job tick 1 5""",
+            "two jobs on one host",
+        ),
+        (
+            checker.check_each_host,
+            """10 a hook.leader start 5
+               15 b hook.leader start 3
+               20 a hook.follower start 5
+               30 a hook.leader start 4""",
+            "tokens went back",
+        ),
+        (partial(checker.check_never_led, host="a"), "10 a role leader", "a witness led"),
+        (partial(checker.check_never_led, host="a"), "10 a job start", "a witness led"),
+        (
             checker.check_quorum,
             """10 a hook.leader start 1
                20 b hook.leader start 2
@@ -107,6 +126,67 @@ def test_a_broken_promise_is_seen(
         check(log(story))
 
 
+OVERLAP = """
+    10 a hook.leader   start 5 100
+    20 b hook.leader   start 6 101
+    30 a hook.follower start 5 102
+"""
+TWO_ROLES = """
+    10 a role leader
+    20 b role leader
+    30 a role follower
+"""
+TWO_JOBS = """
+    10 a job start 5 100
+    20 b job start 6 101
+    30 a job end   5 100
+    40 b job end   6 101
+"""
+
+
+def windows(*spans: tuple[int, int]) -> list[checker.Window]:
+    """Given in milliseconds."""
+    return [(since * 10**6, until * 10**6) for since, until in spans]
+
+
+@pytest.mark.parametrize("story", [OVERLAP, TWO_ROLES, TWO_JOBS])
+@pytest.mark.parametrize("divided", [[], [(0, 15)], [(15, 25)], [(25, 40)], [(5, 18), (25, 60)]])
+def test_an_open_group_that_nothing_divides_has_one_leader(
+    story: str, divided: list[tuple[int, int]]
+) -> None:
+    """Also at its very start, and when it has agreed again: what lasts longer is one too many."""
+    with pytest.raises(AssertionError, match="and nothing kept them apart"):
+        checker.check_open(log(story), windows(*divided))
+
+
+@pytest.mark.parametrize("story", [OVERLAP, TWO_ROLES, TWO_JOBS])
+def test_a_divided_open_group_may_have_two(story: str) -> None:
+    checker.check_open(log(story), windows((15, 35)))
+    checker.check_open(log(story), [(15 * 10**6, checker.FOR_EVER)])
+
+
+def test_a_second_leader_that_stays_is_seen() -> None:
+    stays = log("10 a hook.leader start 5\n20 b hook.leader start 6")
+    with pytest.raises(AssertionError, match="and nothing kept them apart"):
+        checker.check_open(stays, windows((15, 35)))
+
+
+def test_tokens_of_an_open_group_grow_while_it_is_whole() -> None:
+    """Those of two parts say nothing of each other; a host's own always grow."""
+    story = log(
+        """10 a hook.leader start 5
+           20 a hook.follower start 5
+           30 b hook.leader start 4
+           40 b hook.follower start 4"""
+    )
+    with pytest.raises(AssertionError, match="tokens went back"):
+        checker.check_open(story, [])
+    with pytest.raises(AssertionError, match="tokens went back"):
+        checker.check_open(story, windows((1, 5), (50, 60)))
+    checker.check_open(story, windows((25, 35)))
+    checker.check_open(story, windows((15, 25)))
+
+
 def test_the_last_hook_must_be_the_roles() -> None:
     with pytest.raises(
         AssertionError, match="role file says follower, the last hook was on_leader"
@@ -121,6 +201,62 @@ def test_a_dead_guardian_ends_what_it_promised(fault: str) -> None:
     checker.check_quorum(
         log(f"10 a hook.leader start 1\n20 a fault {fault}\n30 b hook.leader start 2")
     )
+
+
+BLINK = """
+    1000 a hook.leader   start 7 10
+    1001 a role          leader
+    2000 a fault         suspend
+    2200 a fault         thaw
+"""
+NEXT = """
+    9000 b hook.leader   start 8 20
+    9001 b role          leader
+    15000 a hook.follower start 7 11
+    15001 a role         follower
+"""
+
+
+def test_a_leader_that_stood_still_for_a_blink_leads_on() -> None:
+    """It writes nothing when it goes on, for nothing was lost."""
+    records = log(BLINK + NEXT)
+    for spans in (checker.tenures(records), checker.role_spans(records)):
+        assert [span.start // 10**9 for span in spans if span.host == "a"] == [1, 2]
+    with pytest.raises(AssertionError, match="two leaders by their hooks"):
+        checker.check_quorum(records)
+    by_role = [record for record in records if not record.what.startswith("hook")]
+    with pytest.raises(AssertionError, match="two leaders by their role files"):
+        checker.check_quorum(by_role)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "2900 a hook.follower start 7 11\n 2910 a role none",
+        "1900 a fault suspend\n 2100 a hook.follower start 7 11\n 2110 a role none",
+        "2150 a fault power-off",
+    ],
+    ids=["the guardian ends it", "before all goes on", "it never goes on"],
+)
+def test_what_the_guardian_ends_at_the_thaw_was_over_when_all_stood_still(after: str) -> None:
+    records = log(BLINK + after + NEXT.partition("15000")[0])
+    checker.check_quorum(sorted(records, key=lambda record: record.at))
+
+
+def test_a_blink_is_remembered_by_the_ledger(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "events.log")
+
+    def write(story: str) -> None:
+        with ledger.path.open("a") as file:
+            for r in log(story):
+                fields = (r.at, r.host, r.what, r.phase, r.term, r.token, r.pid, r.replay, r.reason)
+                file.write(" ".join(map(str, fields)) + "\n")
+
+    write(BLINK + "4000 b fault quiet")
+    ledger.compact()
+    write(NEXT)
+    with pytest.raises(AssertionError, match="two leaders by their hooks"):
+        checker.check_quorum(ledger.read())
 
 
 def test_changes_are_gains_and_losses_only() -> None:

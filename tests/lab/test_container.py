@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,41 @@ def test_agents_that_are_process_1_without_rights_nor_a_root_to_write_to(
     assert group.wait_one_leader() is not second
     assert group.network.pids(second.name) == []
     group.check()
+
+
+def test_process_1_leaves_alone_what_is_not_of_its_job(build: Callable[..., Group]) -> None:
+    """Everybody's orphans come to process 1: those of its guardian alone are ended."""
+    group = build(1, hook="escape", settings={"discovery": ["static"], "peers": ["10.77.0.1"]})
+    (host,) = group.hosts
+    contain(group, host)
+    group.start()
+    group.wait_one_leader()
+    first = first_process(host)
+    enter = ("nsenter", "-t", str(first), "-p", "-m", "-n")
+    subprocess.run([*enter, "sh", "-c", "setsid sleep 987 &"], check=True, timeout=10)
+    wait_until(lambda: len(running(host, "sleep")) == 1, 5, "a stranger runs")
+    (stranger,) = running(host, "sleep")
+    (job,) = wait_until(lambda: running(host, "stamp"), 5, "the job runs")
+    assert f"PPid:\t{first}\n" == status(stranger, "PPid")
+    time.sleep(1.5)  # longer than it takes to look around
+    at = host.crash_guardian()
+    group.wait_hook(host, "leader", "end", since=at)
+    wait_until(lambda: running(host, "stamp") - {job}, 5, "the job runs again")
+    assert job not in running(host, "stamp")
+    assert running(host, "sleep") == {stranger}
+    assert "Z" not in states(host)
+    os.kill(stranger, signal.SIGKILL)
+    wait_until(lambda: not Path(f"/proc/{stranger}").exists(), 5, "the stranger is collected")
+    os.kill(first, signal.SIGTERM)
+    assert host.wait_stopped() == 0
+    group.check()
+
+
+def running(host: Host, name: str) -> set[int]:
+    """The host's processes of that program, but for those that are hooks."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in host.network.pids(host.name)}
+    texts = {pid: line.read_text().split("\0") for pid, line in lines.items() if line.exists()}
+    return {pid for pid, words in texts.items() if words[0] == name and words[1] != "hook"}
 
 
 def test_an_ordinary_user(build: Callable[..., Group], tmp_path: Path) -> None:

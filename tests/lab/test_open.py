@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from lab import checker
 from lab.events import NS
-from lab.group import SLACK, Group
+from lab.group import GATHERING, SLACK, Group
 from lab.waiting import holds_for
 
 pytestmark = pytest.mark.lab
+
+
+LATE = """
+import asyncio, sys
+from followtheleader.cli.main import main
+from followtheleader.net import mdns
+
+work = mdns.Discovery._work
+
+async def late(self):
+    await asyncio.sleep(1.5)
+    return await work(self)
+
+mdns.Discovery._work = late
+sys.exit(main(sys.argv[1:]))
+"""
+"""An agent whose mDNS asks who is there 1.5 s after the start: longer than an agent listens where
+nothing is to be waited for, and no longer than it takes on two cores that have other work."""
+
+
+def test_who_asks_late_by_mdns_does_not_lead_meanwhile(build: Callable[..., Group]) -> None:
+    group = build(5)
+    for host in group.hosts:
+        host.program = [sys.executable, "-P", "-c", LATE]
+    group.start()
+    leader = group.wait_one_leader(within=GATHERING)
+    assert {change.host for change in checker.changes(group.records())} == {leader.name}
+    checker.check_open(group.records(), [])
 
 
 @pytest.mark.parametrize("leader_in_larger_part", [True, False])

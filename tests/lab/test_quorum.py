@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +120,43 @@ def test_the_whole_group_restarts(group: Group) -> None:
     # Remembered members may cost the start its patience; the protocol allows ten seconds.
     group.wait_one_leader(within=10 + group.timing.patience)
     group.check()
+
+
+@pytest.mark.parametrize("delay", [0, 0.3, 1, 2])
+def test_a_daemon_does_not_escape_a_guardian_that_is_killed(
+    build: Callable[..., Group], delay: float
+) -> None:
+    """Without parent, session and environment it comes to the agent, which ends it first."""
+    group = build(3, quorum=True, hook="escape")
+    group.start()
+    group.wait_all_vote()
+    old = group.wait_one_leader()
+    rest = [host for host in group.hosts if host is not old]
+    (first,) = wait_until(lambda: job_pids(group, old), 5, f"the job of {old} runs")
+    time.sleep(delay)
+    at = old.crash_guardian()
+    group.wait_hook(old, "leader", "end", since=at)
+    (second,) = wait_until(lambda: job_pids(group, old) - {first}, 5, f"{old} works again")
+    assert job_pids(group, old) == {second}
+    time.sleep(delay)
+    old.crash_guardian()
+    old.stop()  # while what the guardian has left is not yet ended
+    assert old.wait_stopped() == 0
+    assert job_pids(group, old) == set()
+    new = group.wait_one_leader(rest)
+    wait_until(lambda: job_pids(group, new), 5, f"the job of {new} runs")
+    group.check()
+
+
+def job_pids(group: Group, host: Host) -> set[int]:
+    """The host's processes that stamp as a job."""
+    pids = host.network.pids(host.name)
+    lines = {pid: _command_line(pid) for pid in pids}
+    return {pid for pid, line in lines.items() if line[:3] == ["stamp", "job", str(group.log.path)]}
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []

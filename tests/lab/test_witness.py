@@ -58,9 +58,7 @@ def bring_back(group: Group, host: Host, way: str) -> None:
 def check(group: Group) -> None:
     """What holds at any time, and: no hook, role file or job ever said that the witness leads."""
     group.check()
-    records = [r for r in group.records() if r.host == witness(group).name]
-    spans = [*checker.tenures(records), *checker.role_spans(records)]
-    assert spans + checker.lives(records, "job") == []
+    checker.check_never_led(group.records(), witness(group).name)
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import re
 import socket
@@ -20,6 +21,7 @@ from followtheleader.elector import OPTIONS
 from followtheleader.errors import AddressError
 
 PATIENCE = 15.0
+PR_GET_CHILD_SUBREAPER = 37
 
 
 def free_ports(count: int) -> list[int]:
@@ -279,3 +281,16 @@ def test_a_taken_port_is_said_by_start() -> None:
         elector = elect("x", host="127.0.0.1", port=taken.getsockname()[1], mdns=False)
         with pytest.raises(AddressError, match="port"):
             elector.start()
+
+
+def test_the_program_is_not_made_a_reaper() -> None:
+    """Its children are its own affair: only the agent, which has no others, adopts orphans."""
+    libc, told = ctypes.CDLL(None), ctypes.c_int(-1)
+    group = Group(1)
+    group.members[0].start()
+    try:
+        wait_until(lambda: group.members[0].is_leader)
+        assert libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(told), 0, 0, 0) == 0
+        assert told.value == 0
+    finally:
+        group.members[0].stop()

@@ -109,6 +109,20 @@ def test_an_interface_that_vanished() -> None:
     assert run_until_told(OSError("eth9: gone")) == [f"mDNS: eth9: gone; {CURE}"]
 
 
+def test_what_cannot_ask_keeps_nobody_waiting() -> None:
+    async def main() -> None:
+        asked = asyncio.Event()
+        discovery = Discovery(
+            WHO, list, lambda address, node: None, lambda message: None, on_search=asked.set
+        )
+        discovery.start()
+        async with asyncio.timeout(5):
+            await asked.wait()
+        await discovery.close()
+
+    asyncio.run(main())
+
+
 def test_recovery_is_told_and_the_next_failure_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """No zeroconf here: a session that fails, fails, works, fails."""
     from followtheleader.net import mdns_session

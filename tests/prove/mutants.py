@@ -1,8 +1,9 @@
 """``python -m prove.mutants``: take the rules of the election out, one by one; who notices?
 
 Each mutant of the tables (`prove.of_locks` and its neighbours) is tried on a copy of the agent
-against the tests that it names. Exit status 0: each is killed, or survives with a reason; 1: one
-survives without, or the bench could not say. ``--only NAME…`` tries some.
+against the tests that it names. Exit status 0: each is killed by all of them, or survives with a
+reason; 1: one survives without, a test has not noticed it, or the bench could not say.
+``--only NAME…`` tries some.
 """
 
 from __future__ import annotations
@@ -43,8 +44,10 @@ class Result:
 
     @property
     def as_expected(self) -> bool:
-        """Is it killed, or does it live with a reason?"""
-        return not self.trouble and self.killed is not bool(self.mutant.harmless_because)
+        """Does each of its tests kill it, or does it live with a reason?"""
+        if self.trouble or self.mutant.harmless_because:
+            return not self.trouble and not self.killed
+        return self.killed and not self.idle
 
     def line(self) -> str:
         """Say it in one line."""
@@ -54,7 +57,7 @@ class Result:
         if self.killed and self.mutant.harmless_because:
             return f"{name}KILLED, though said to be harmless, by {_names(self.killers)}"
         if self.killed:
-            idle = f", but not by {_names(self.idle)}" if self.idle else ""
+            idle = f", BUT NOT BY {_names(self.idle)}" if self.idle else ""
             return f"{name}killed by {_names(self.killers)}{idle}"
         reason = self.mutant.harmless_because
         return f"{name}{'survives, harmless' if reason else 'SURVIVES'}"
@@ -101,6 +104,7 @@ def report(results: list[Result]) -> str:
         reason = r.mutant.harmless_because
         why = r.trouble or (f"harmless: {reason}" if reason else "NO TEST KILLS IT")
         lines.append(f"survivor {r.mutant.name}: {why}")
+    lines += [f"idle at {r.mutant.name}: {test}" for r in results if r.killed for test in r.idle]
     bad = sum(not r.as_expected for r in results)
     lines.append(
         f"{len(results)} mutants: {len(results) - len(survivors)} killed, "

@@ -4,8 +4,9 @@ A *mutant* is the core with one rule taken out. Its patches are exact pieces of 
 must occur once: a refactoring that moves a rule is told which mutant it has lost, and nothing is
 ever tried on a core that was not changed. The tree itself is never written to.
 
-A mutant is *killed* by a test that fails because something did not hold. One that fails because the
-patched code cannot even run (a name that is not there, a wrong type) has seen nothing.
+A mutant is *killed* by a test that says that something did not hold: an assertion, a `Violation` of
+the simulator, what is `Missing` at the table. One that ends for another reason (a name that is not
+there, an empty list, the limit of its time) has seen nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+# Where the tests lie that kill mutants.
+DIRECTED = "core/test_directed.py::"
+HOLES = "core/test_holes.py::"
+RULES = "core/test_rules.py::"
+WAITS = "core/test_waits.py::"
+KILLED = "core/test_mutants_killed.py::"
+KILLED_PEACE = "core/test_mutants_killed_peace.py::"
+
 HOUSE = Path(__file__).resolve().parent.parent.parent
 CORE = Path("agent", "followtheleader", "core")
 LEFT_OUT = {"agent", ".git", ".venv", ".pytest_cache", ".hypothesis"}
@@ -30,7 +39,9 @@ LONGEST = 600
 
 FAILED = re.compile(r"^FAILED tests/(\S+\.py::\w+(?:\[.*?\])?)(?: - (.*))?$", re.MULTILINE)
 ERROR = re.compile(r"^ERROR ", re.MULTILINE)
-BLUNDER = re.compile(r"(NameError|UnboundLocalError|AttributeError|TypeError|\w*ImportError)\b")
+NOTICED = re.compile(
+    r"assert |AssertionError\b|Failed: DID NOT RAISE |sim\.(invariants\.Violation|table\.Missing): "
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +151,7 @@ def what_failed(output: str) -> tuple[str, ...]:
     """Return the tests that noticed something; none if one could not even be set up."""
     if ERROR.search(output):
         return ()
-    return tuple(test for test, why in FAILED.findall(output) if not BLUNDER.match(why))
+    return tuple(test for test, why in FAILED.findall(output) if NOTICED.match(why))
 
 
 def imported_from(house: Path) -> Path:

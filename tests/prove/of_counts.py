@@ -5,13 +5,7 @@ Each costs safety: two sets that both think they are the majority need not share
 
 from __future__ import annotations
 
-from prove.mutation import Mutant, Patch
-
-DIRECTED = "core/test_directed.py::"
-HOLES = "core/test_holes.py::"
-RULES = "core/test_rules.py::"
-WAITS = "core/test_waits.py::"
-HERE = "core/test_mutants_killed.py::"
+from prove.mutation import DIRECTED, KILLED, RULES, Mutant, Patch
 
 COUNTS: tuple[Mutant, ...] = (
     Mutant(
@@ -41,7 +35,7 @@ COUNTS: tuple[Mutant, ...] = (
                 "newest[str(acceptor)] = sent",
             ),
         ),
-        (HERE + "test_a_voters_name_supports_a_lease_once",),
+        (KILLED + "test_a_voters_name_supports_a_lease_once",),
     ),
     Mutant(
         "tokens-counted-not-voters",
@@ -53,7 +47,7 @@ COUNTS: tuple[Mutant, ...] = (
                 "current.add(str(acceptor))",
             ),
         ),
-        (HERE + "test_a_voters_name_has_a_token_once",),
+        (KILLED + "test_a_voters_name_has_a_token_once",),
     ),
     Mutant(
         "stranger-votes",
@@ -94,7 +88,7 @@ COUNTS: tuple[Mutant, ...] = (
                 "own_vote=True",
             ),
         ),
-        (HERE + "test_a_stray_node_never_leads",),
+        (KILLED + "test_a_stray_node_never_leads",),
     ),
     Mutant(
         "own-vote-of-a-stranger",
@@ -126,13 +120,13 @@ COUNTS: tuple[Mutant, ...] = (
         "half-is-a-majority",
         "1: M = N // 2 + 1",
         (Patch("node.py", "len(self.voters) // 2 + 1", "(len(self.voters) + 1) // 2"),),
-        (HERE + "test_half_of_the_voters_is_no_majority",),
+        (KILLED + "test_half_of_the_voters_is_no_majority",),
     ),
     Mutant(
         "newest-ack-is-the-lease",
         "5 proposer: the M-th newest acknowledgement bounds the lease",
         (Patch("lease.py", "reverse=True)[self._needed - 1]", "reverse=True)[0]"),),
-        (HERE + "test_a_lease_is_as_old_as_the_majority_s_support",),
+        (KILLED + "test_a_lease_is_as_old_as_the_majority_s_support",),
     ),
     Mutant(
         "promises-counted-not-voters",

@@ -5,13 +5,7 @@ Each costs safety: the next leader begins while this one, or its job, still acts
 
 from __future__ import annotations
 
-from prove.mutation import Mutant, Patch
-
-DIRECTED = "core/test_directed.py::"
-HOLES = "core/test_holes.py::"
-RULES = "core/test_rules.py::"
-WAITS = "core/test_waits.py::"
-HERE = "core/test_mutants_killed.py::"
+from prove.mutation import DIRECTED, HOLES, KILLED, Mutant, Patch
 
 LEASES: tuple[Mutant, ...] = (
     Mutant(
@@ -69,7 +63,7 @@ LEASES: tuple[Mutant, ...] = (
                 "self.claim is not None and c.node.quorum:",
             ),
         ),
-        (HERE + "test_late_support_makes_no_leader_of_one_in_doubt",),
+        (KILLED + "test_late_support_makes_no_leader_of_one_in_doubt",),
     ),
     Mutant(
         "deadline-not-looked-at",
@@ -82,13 +76,13 @@ LEASES: tuple[Mutant, ...] = (
                 "            pass\n",
             ),
         ),
-        (HERE + "test_a_lease_that_has_run_out_is_not_renewed",),
+        (KILLED + "test_a_lease_that_has_run_out_is_not_renewed",),
     ),
     Mutant(
         "deadline-only-at-wakes",
         "5 proposer: now >= deadline is checked first in every handler",
         (Patch("election.py", "if now >= due:", "if now >= due and isinstance(event, Woken):"),),
-        (HERE + "test_support_that_comes_too_late_carries_nobody_on",),
+        (KILLED + "test_support_that_comes_too_late_carries_nobody_on",),
     ),
     Mutant(
         "quorum-claim-times-out-and-leads",
@@ -100,7 +94,7 @@ LEASES: tuple[Mutant, ...] = (
                 "        if now >= claim.until:\n            if True:",
             ),
         ),
-        (HERE + "test_a_claim_without_a_majority_ends",),
+        (KILLED + "test_a_claim_without_a_majority_ends",),
     ),
     Mutant(
         "lapse-frees-the-lock",
@@ -162,7 +156,7 @@ LEASES: tuple[Mutant, ...] = (
                 "self._owed is None:",
             ),
         ),
-        (HERE + "test_the_end_of_an_earlier_job_settles_nothing_newer",),
+        (KILLED + "test_the_end_of_an_earlier_job_settles_nothing_newer",),
     ),
     Mutant(
         "release-before-the-job-ends",
@@ -193,7 +187,7 @@ LEASES: tuple[Mutant, ...] = (
         "will-kept-after-the-tenure",
         "7 will: it frees the present tenure's locks, and goes with it",
         (Patch("proposer.py", "            self._will.withdraw()\n", "            pass\n"),),
-        (HERE + "test_a_will_goes_with_its_tenure",),
+        (KILLED + "test_a_will_goes_with_its_tenure",),
     ),
     Mutant(
         "will-withdrawn-at-the-lapse",
@@ -205,7 +199,7 @@ LEASES: tuple[Mutant, ...] = (
                 "elif self._will.deposited is not None:",
             ),
         ),
-        (HERE + "test_a_will_stays_until_the_job_has_ended",),
+        (KILLED + "test_a_will_stays_until_the_job_has_ended",),
     ),
     Mutant(
         "quorum-leader-yields-to-a-leader",
@@ -217,7 +211,7 @@ LEASES: tuple[Mutant, ...] = (
                 "ghost = c.acceptor.has_given_up(peer.owner, beat.term)",
             ),
         ),
-        (HERE + "test_a_leader_of_a_quorum_group_yields_to_nobody",),
+        (KILLED + "test_a_leader_of_a_quorum_group_yields_to_nobody",),
     ),
     Mutant(
         "quorum-answers-a-challenge",
@@ -231,7 +225,7 @@ LEASES: tuple[Mutant, ...] = (
                 "        if self._proposer.leading:",
             ),
         ),
-        (HERE + "test_a_leader_of_a_quorum_group_yields_to_nobody",),
+        (KILLED + "test_a_leader_of_a_quorum_group_yields_to_nobody",),
     ),
     Mutant(
         "hearsay-in-a-quorum-group",
@@ -243,7 +237,7 @@ LEASES: tuple[Mutant, ...] = (
                 "elif True:\n",
             ),
         ),
-        (HERE + "test_hearsay_is_no_lock_in_a_quorum_group",),
+        (KILLED + "test_hearsay_is_no_lock_in_a_quorum_group",),
     ),
     Mutant(
         "send-times-of-the-lower-term-kept",

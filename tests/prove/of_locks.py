@@ -6,13 +6,7 @@ simulator's invariants (`sim.invariants`); holes and sections have the specifica
 
 from __future__ import annotations
 
-from prove.mutation import Mutant, Patch
-
-DIRECTED = "core/test_directed.py::"
-HOLES = "core/test_holes.py::"
-RULES = "core/test_rules.py::"
-WAITS = "core/test_waits.py::"
-HERE = "core/test_mutants_killed.py::"
+from prove.mutation import DIRECTED, HOLES, KILLED, RULES, Mutant, Patch
 
 LOCKS: tuple[Mutant, ...] = (
     Mutant(
@@ -66,7 +60,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "lock.owner.id == owner.id and lock.term <= term:",
             ),
         ),
-        (HERE + "test_a_release_frees_the_locks_of_its_own_life_only",),
+        (KILLED + "test_a_release_frees_the_locks_of_its_own_life_only",),
     ),
     Mutant(
         "given-up-term-locks-again",
@@ -90,7 +84,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "False and self._last",
             ),
         ),
-        (HERE + "test_no_lock_below_a_term_that_was_acknowledged",),
+        (KILLED + "test_no_lock_below_a_term_that_was_acknowledged",),
     ),
     Mutant(
         "heartbeat-raises-no-term",
@@ -104,7 +98,7 @@ LOCKS: tuple[Mutant, ...] = (
         ),
         (
             HOLES + "test_14_a_term_is_on_disk_before_it_is_acknowledged",
-            HERE + "test_no_lock_below_a_term_that_was_acknowledged",
+            KILLED + "test_no_lock_below_a_term_that_was_acknowledged",
         ),
     ),
     Mutant(
@@ -153,7 +147,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "if peer is None or peer.owner.id != header.sender.id:\n            self._ask",
             ),
         ),
-        (HERE + "test_a_life_that_has_not_answered_is_not_heard",),
+        (KILLED + "test_a_life_that_has_not_answered_is_not_heard",),
     ),
     Mutant(
         "replays-heard",
@@ -165,7 +159,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "if False:\n            return None",
             ),
         ),
-        (HERE + "test_a_datagram_counts_once",),
+        (KILLED + "test_a_datagram_counts_once",),
     ),
     Mutant(
         "word-of-another-frees-own-lock",
@@ -177,7 +171,7 @@ LOCKS: tuple[Mutant, ...] = (
                 "        if False:\n",
             ),
         ),
-        (HERE + "test_nobody_else_says_that_our_job_has_ended",),
+        (KILLED + "test_nobody_else_says_that_our_job_has_ended",),
     ),
     Mutant(
         "claim-goes-on-beside-a-lock",
@@ -189,19 +183,19 @@ LOCKS: tuple[Mutant, ...] = (
                 "        c.acceptor.max_lock",
             ),
         ),
-        (HERE + "test_who_locks_another_gives_its_claim_up",),
+        (KILLED + "test_who_locks_another_gives_its_claim_up",),
     ),
     Mutant(
         "refuted-by-another",
         "4 REFUTE: only an earlier life of its own",
         (Patch("learner.py", "refute.old.id == peer.owner.id and refute", "refute"),),
-        (HERE + "test_a_life_is_refuted_only_by_a_later_one_of_its_own",),
+        (KILLED + "test_a_life_is_refuted_only_by_a_later_one_of_its_own",),
     ),
     Mutant(
         "present-life-refuted",
         "4 REFUTE: that incarnation of me is dead",
         (Patch("learner.py", " and refute.old.incarnation < peer.owner.incarnation:", ":"),),
-        (HERE + "test_a_life_is_refuted_only_by_a_later_one_of_its_own",),
+        (KILLED + "test_a_life_is_refuted_only_by_a_later_one_of_its_own",),
     ),
     Mutant(
         "own-vote-takes-no-lock",

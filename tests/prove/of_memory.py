@@ -5,13 +5,7 @@ Each costs safety: a voter that forgot votes twice, or a token is spoken again.
 
 from __future__ import annotations
 
-from prove.mutation import Mutant, Patch
-
-DIRECTED = "core/test_directed.py::"
-HOLES = "core/test_holes.py::"
-RULES = "core/test_rules.py::"
-WAITS = "core/test_waits.py::"
-HERE = "core/test_mutants_killed.py::"
+from prove.mutation import DIRECTED, HOLES, KILLED, RULES, WAITS, Mutant, Patch
 
 MEMORY: tuple[Mutant, ...] = (
     Mutant(
@@ -103,7 +97,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "if not c.disk.may_vote:",
             ),
         ),
-        (HERE + "test_nothing_is_promised_in_quarantine",),
+        (KILLED + "test_nothing_is_promised_in_quarantine",),
     ),
     Mutant(
         "claim-in-quarantine",
@@ -116,7 +110,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "max(self.sit_out_until, self.listening_until)",
             ),
         ),
-        (HERE + "test_nobody_claims_in_quarantine",),
+        (KILLED + "test_nobody_claims_in_quarantine",),
     ),
     Mutant(
         "ack-before-the-disk",
@@ -152,7 +146,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "        c.disk.persist()",
             ),
         ),
-        (HERE + "test_a_claim_that_cannot_be_remembered_is_not_spoken",),
+        (KILLED + "test_a_claim_that_cannot_be_remembered_is_not_spoken",),
     ),
     Mutant(
         "votes-without-a-disk",
@@ -164,7 +158,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "return True",
             ),
         ),
-        (HERE + "test_who_cannot_remember_does_not_vote",),
+        (KILLED + "test_who_cannot_remember_does_not_vote",),
     ),
     Mutant(
         "leads-on-without-a-disk",
@@ -203,7 +197,7 @@ MEMORY: tuple[Mutant, ...] = (
         "wall-clock-ignored",
         "5 proposer: with no floor file also above the wall clock",
         (Patch("proposer.py", "term = max(term, wall_ms)", "pass"),),
-        (HERE + "test_without_a_floor_terms_begin_above_the_wall_clock",),
+        (KILLED + "test_without_a_floor_terms_begin_above_the_wall_clock",),
     ),
     Mutant(
         "failed-write-taken-for-written",
@@ -215,7 +209,7 @@ MEMORY: tuple[Mutant, ...] = (
                 "        self.writable = False",
             ),
         ),
-        (HERE + "test_what_was_not_written_is_tried_again_before_it_is_spoken",),
+        (KILLED + "test_what_was_not_written_is_tried_again_before_it_is_spoken",),
     ),
     Mutant(
         "failed-write-spoken-all-the-same",

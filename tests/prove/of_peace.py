@@ -5,13 +5,7 @@ An open group has these only: there M = 1, and that two lead behind a cut is no 
 
 from __future__ import annotations
 
-from prove.mutation import Mutant, Patch
-
-DIRECTED = "core/test_directed.py::"
-HOLES = "core/test_holes.py::"
-RULES = "core/test_rules.py::"
-WAITS = "core/test_waits.py::"
-HERE = "core/test_mutants_killed_peace.py::"
+from prove.mutation import HOLES, KILLED_PEACE, RULES, WAITS, Mutant, Patch
 
 PEACE: tuple[Mutant, ...] = (
     Mutant(
@@ -60,7 +54,7 @@ PEACE: tuple[Mutant, ...] = (
                 "        return Answer.YES",
             ),
         ),
-        (HERE + "test_a_claim_raises_no_term",),
+        (KILLED_PEACE + "test_a_claim_raises_no_term",),
     ),
     Mutant(
         "busy-raises-the-promise",
@@ -102,7 +96,7 @@ PEACE: tuple[Mutant, ...] = (
                 "False:",
             ),
         ),
-        (HERE + "test_of_two_claims_the_better_is_promised",),
+        (KILLED_PEACE + "test_of_two_claims_the_better_is_promised",),
     ),
     Mutant(
         "first-heartbeat-without-the-promise",
@@ -277,7 +271,7 @@ PEACE: tuple[Mutant, ...] = (
                 "        if lock is None:\n            return\n        leader = c",
             ),
         ),
-        (HERE + "test_hearsay_is_not_passed_on",),
+        (KILLED_PEACE + "test_hearsay_is_not_passed_on",),
     ),
     Mutant(
         "hearsay-keeps-a-leader-out",
@@ -289,7 +283,7 @@ PEACE: tuple[Mutant, ...] = (
                 "held is not None and held.owner != lock.owner:",
             ),
         ),
-        (HERE + "test_hearsay_gives_way_to_what_is_heard",),
+        (KILLED_PEACE + "test_hearsay_gives_way_to_what_is_heard",),
     ),
     Mutant(
         "ghost-not-refuted",
@@ -313,7 +307,7 @@ PEACE: tuple[Mutant, ...] = (
                 "            c.out.send(proposer.heartbeat(), peer)\n",
             ),
         ),
-        (HERE + "test_the_winner_of_two_leaders_goes_on_above_the_loser_s_term",),
+        (KILLED_PEACE + "test_the_winner_of_two_leaders_goes_on_above_the_loser_s_term",),
     ),
     Mutant(
         "yields-to-the-resigned",

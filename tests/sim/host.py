@@ -6,11 +6,20 @@ agent for one life of its process.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from followtheleader.core.actions import DepositWill, Stopped
-from followtheleader.core.events import LinkChanged, Received, Retuned, Settled, Started
+from followtheleader.core.events import (
+    LinkChanged,
+    Received,
+    Retuned,
+    SearchBegun,
+    Settled,
+    Started,
+)
 from followtheleader.core.messages import Header, Hello, Message
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.timing import Timing
@@ -157,7 +166,17 @@ class Host:
         if not self.carrier:
             agent.hand_in(LinkChanged(False))
         # Who has lived before remembers the others.
-        agent.hand_in(Started(remembers=self.disk.floor is not None))
+        # A draw of its own: a seed's other dice stay what they were.
+        dice = random.Random(f"search/{world.seed}/{self.index}/{owner.incarnation}")
+        searches = bool(world.latest_search) and dice.random() < 0.5
+        agent.hand_in(Started(self.disk.floor is not None, searches))
+        if searches:
+            world.after(dice.randrange(world.latest_search), partial(self._search, agent))
+
+    def _search(self, agent: Agent) -> None:
+        """The mDNS of this life of the agent has come to ask its question."""
+        if self.agent is agent:
+            agent.hand_in(SearchBegun())
 
     def retune(self, spec: Spec) -> None:
         """Reload: priority, preemption and patience are from now on as ``spec`` says."""

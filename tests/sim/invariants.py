@@ -6,7 +6,7 @@
     I4  a bounded time after healing one leads, all others are locked on it, and nothing changes
     I5  packets per second and peer are bounded
     I6  nothing is promised, acknowledged or released in quarantine
-    I7  no voter replaces a live lock, not even in a later life, nor votes while its own job runs
+    I7  nobody replaces a live lock, not even in a later life, nor acknowledges while its job runs
     I8  quorum: a job has ended before another node's starts; nothing is released while it runs
     I9  who knows of a pause neither begins to lead nor promises, but for the one that led last
     I10 where not everybody hears everybody, and it stays so, nobody's role changes again and again
@@ -15,8 +15,9 @@ State changes only when an agent steps or performs, or a guardian starts or ends
 sits where its state can change, which is the same as checking after every event, only cheaper.
 
 The shadow locks are kept apart from the core: they are made from what was *said* on the network,
-survive restarts of the voter that granted them, and end only by their time or by a RELEASE that was
-delivered. A core that forgets is thus compared with a world that does not.
+survive restarts of the node that granted them, and end only by their time or by a RELEASE that was
+delivered. A core that forgets is thus compared with a world that does not. Whether the one who
+grants is a voter is the leader's to say: its list counts, not that of the one who speaks.
 """
 
 from __future__ import annotations
@@ -240,7 +241,7 @@ class Invariants:
             if host.guardian.owes_predecessor if old else host.guardian.job is not None:
                 self.fail(host, f"I8: says {message} while its job runs")
         acts = watched.leads_until is not None or host.guardian.job is not None
-        if isinstance(message, Ack) and acts and host.votes():
+        if isinstance(message, Ack) and acts:
             self.fail(host, f"I7: says {message} while it leads or its job runs")
 
     def _grant_said(self, host: Host, ack: Ack, receiver: NodeId) -> None:
@@ -296,11 +297,10 @@ class Invariants:
         if not host.quorum:
             return
         disk, message = host.disk, send.message
-        if isinstance(message, Ack) and host.votes():
-            self._grant_said(host, message, send.receiver)
         if isinstance(message, Prepare | Ack | Heartbeat) and message.term > (disk.floor or 0):
             self.fail(host, f"I2: says {message}, but its disk has only {disk.floor}")
         if isinstance(message, Ack):
+            self._grant_said(host, message, send.receiver)
             granted = self._of(host).granted
             if granted is not None and granted.span > disk.max_lock:
                 self.fail(host, f"I2: grants {granted}, but its disk has only {disk.max_lock}")

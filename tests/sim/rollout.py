@@ -6,7 +6,8 @@ nothing is waited for; the next one begins when all that run run the new list, a
 All invariants hold throughout, over all lists: I1, I2, I7 and I8 ask nobody for a list, and whether
 enough locks cover a lease is asked of the list that its leader was started with.
 
-``python -m sim.rollout --seeds 2000`` runs many, ``--seed 7`` one.
+``python -m sim.rollout --seeds 2000 --jobs 2`` runs many, ``--seed 7`` one. ``--impatient``: no
+leader is waited for between two changes, and sooner or later a promise is broken.
 """
 
 from __future__ import annotations
@@ -23,49 +24,64 @@ from followtheleader.core.types import MS, NANOSECONDS, Role, Span
 from sim.faults import Storm
 from sim.host import Host
 from sim.invariants import Violation
+from sim.many import run_many
 from sim.plan import Plan, draw
 from sim.schedule import LOOK_EVERY, Outcome, defects_told, settle
 from sim.world import World
 
 Voters = tuple[str, ...]
+NEWCOMERS = {"add": 1, "remove": 0, "replace": 1, "back": 2}
+FROM_ONE = ("add", "replace", "back")
 RESTARTS_END = 120 * NANOSECONDS
 """After the storm all restarts take no longer; then there is a leader to wait for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """Lists that follow each other. ``pace``: the mean true time between two restarts."""
+    """Lists that follow each other. ``pace``: the mean true time between two restarts.
+
+    ``impatient``: the next change begins although nobody has led by the present list.
+    """
 
     plan: Plan
     lists: tuple[Voters, ...]
     begins_at: int
     pace: Span
+    impatient: bool = False
 
     @property
     def replay(self) -> str:
         """The command that runs it again."""
-        return f"python -m sim.rollout --seed {self.plan.seed} (PYTHONPATH=agent:tests)"
+        impatient = " --impatient" if self.impatient else ""
+        return f"python -m sim.rollout --seed {self.plan.seed}{impatient} (PYTHONPATH=agent:tests)"
 
 
-def draw_rollout(seed: int) -> Rollout:
-    """Return the rollout of ``seed``: of 2 to 5 voters one is added, removed or replaced."""
+def draw_rollout(seed: int, *, impatient: bool = False) -> Rollout:
+    """Return the rollout of ``seed``: of 1 to 5 voters one is added, removed or replaced, or one is
+    added, the operator goes back, and another is added."""
     rng = random.Random(f"rollout/{seed}")
-    voters = rng.choice((2, 3, 3, 4, 5))
-    change = rng.choice(("add", "remove", "replace"))
-    plan = _plan_of(seed, voters + (change != "remove"))
+    voters = rng.choice((1, 2, 3, 3, 4, 5))
+    change = rng.choice(("add", "remove", "replace", "back") if voters > 1 else FROM_ONE)
+    plan = _plan_of(seed, voters + NEWCOMERS[change])
     everybody = tuple(spec.name for spec in plan.specs)
     newcomer, leaver = rng.sample(everybody, 2)
     before, after = _without(everybody, newcomer), _without(everybody, leaver)
+    both = _without(before, leaver)
     lists = {
         "add": (before, everybody),
         "remove": (everybody, after),
         "replace": (before, everybody, after),
+        "back": (both, before, both, after),
     }
+    specs = plan.specs
+    if voters == 1:  # it has to lead
+        specs = tuple(replace(spec, witness=False) for spec in specs)
     return Rollout(
-        replace(plan, voters=lists[change][0]),
+        replace(plan, specs=specs, voters=lists[change][0]),
         lists[change],
         begins_at=rng.randrange(3, 10) * NANOSECONDS,
         pace=rng.choice((200 * MS, NANOSECONDS, 4 * NANOSECONDS)),
+        impatient=impatient,
     )
 
 
@@ -115,14 +131,13 @@ def _run(world: World, rollout: Rollout) -> Outcome:
 class Operator:
     """Writes the lists into the hosts' files and restarts the agents, in any order and way."""
 
-    waits_for_leader = True
-
     def __init__(self, world: World, rollout: Rollout) -> None:
         self.done = False
         self._world = world
         self._rng = random.Random(f"operator/{rollout.plan.seed}")
         self._lists = list(rollout.lists)
         self._pace = rollout.pace
+        self._impatient = rollout.impatient
         world.on_role = self._count
         # Who does not vote yet is a new machine, and has the list that it will vote by.
         for host in world.hosts:
@@ -150,7 +165,7 @@ class Operator:
             world.after(int(rng.expovariate(1.0) * self._pace), self._go_on)
         elif len(self._lists) == 1:
             self.done = True
-        elif self.waits_for_leader and not any(self._leads(host) for host in world.hosts):
+        elif not self._impatient and not any(self._leads(host) for host in world.hosts):
             world.after(LOOK_EVERY, self._go_on)
         else:
             world.after(int(rng.random() * 3 * NANOSECONDS), self._begin)
@@ -198,12 +213,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=100)
     parser.add_argument("--base", type=int, default=0)
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--impatient", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at once")
     options = parser.parse_args(arguments)
     base, seeds = (options.base, options.seeds) if options.seed is None else (options.seed, 1)
     counts: Counter[str] = Counter()
+    work = [(seed, options.impatient) for seed in range(base, base + seeds)]
     try:
-        for seed in range(base, base + seeds):
-            counts += run_rollout(draw_rollout(seed)).counts
+        for outcome in run_many(_run_drawn, work, options.jobs):
+            counts += outcome.counts
     except Violation as violation:
         print(violation)
         return 1
@@ -212,6 +230,11 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{name}: {number}")
     print(f"seeds {base} to {base + seeds - 1}, no violation")
     return 0
+
+
+def _run_drawn(drawn: tuple[int, bool]) -> Outcome:
+    seed, impatient = drawn
+    return run_rollout(draw_rollout(seed, impatient=impatient))
 
 
 if __name__ == "__main__":

@@ -6,8 +6,6 @@ Exit status 0: all promises held; 1: one was broken, and the last line says how 
 from __future__ import annotations
 
 import argparse
-import gc
-import multiprocessing
 import sys
 import time
 from collections import Counter
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from sim.crowd import tell_story
 from sim.invariants import Violation
+from sim.many import run_many
 from sim.measure import measure
 from sim.schedule import Outcome, run_schedule
 from sim.trace import Trace
@@ -121,35 +120,25 @@ def _run_crowd(kinds: tuple[str, ...], members: int, seed: int) -> int:
     return 0
 
 
-def _keep() -> None:
-    """What exists now stays: the collector need not walk through it again and again."""
-    if hasattr(gc, "freeze"):  # not so PyPy's
-        gc.freeze()
-
-
 def _run_many(kinds: tuple[str, ...], base: int, seeds: int, jobs: int) -> int:
     began = time.monotonic()
     for kind in kinds:
         totals = Totals()
         work = [(kind, seed) for seed in range(base, base + seeds)]
-        with multiprocessing.Pool(max(jobs, 1), initializer=_keep) as pool:
-            for outcome in pool.imap(_run_job, work, chunksize=4):
-                if isinstance(outcome, str):
-                    pool.terminate()
-                    print(outcome)
-                    return 1
+        try:
+            for outcome in run_many(_run_job, work, jobs):
                 totals.add(outcome)
+        except Violation as violation:
+            print(violation)
+            return 1
         print(totals.report(kind))
     took = time.monotonic() - began
     print(f"seeds {base} to {base + seeds - 1}, no violation, {took:.1f} s")
     return 0
 
 
-def _run_job(job: Job) -> Outcome | str:
-    try:
-        return run_schedule(*job)
-    except Violation as violation:
-        return str(violation)
+def _run_job(job: Job) -> Outcome:
+    return run_schedule(*job)
 
 
 if __name__ == "__main__":

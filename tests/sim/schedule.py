@@ -23,6 +23,8 @@ MOST_CHANGES = 8
 """Of one host in a minute, where not everybody hears everybody."""
 LATEST_DATAGRAM = 4 * NANOSECONDS
 """So late comes what was said to a life, and perhaps a build, that is over."""
+LATEST_SEARCH = 3 * NANOSECONDS
+"""So late a starved host comes to ask by mDNS who is there."""
 LOOK_EVERY = 50 * MS
 DEFECTS = (InvariantBroken, LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
 """What a defect of the core raises: reported like any other violation, with its seed."""
@@ -74,6 +76,7 @@ def defects_told(world: World, replay: str) -> Iterator[None]:
 
 def _run(world: World, plan: Plan) -> Outcome:
     world.discovery = plan.discovery
+    world.latest_search = LATEST_SEARCH
     for host in world.hosts:
         world.after(int(world.rng.random() * 2 * NANOSECONDS), host.start)
     storm = Storm(world, plan)

@@ -18,6 +18,7 @@ from followtheleader.core.events import (
     PauseRequested,
     Received,
     Retuned,
+    SearchBegun,
     Settled,
     Started,
     StepDownRequested,
@@ -34,6 +35,10 @@ from sim.seat import Life, Seat
 
 DEFAULT = Timing(250 * MS, 3, 0)
 PATIENCE_MS = 20_000
+
+
+class Missing(AssertionError):
+    """What a schedule waits for, or takes up, has not come to pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +106,12 @@ class Table:
         remembers: bool = False,
         preempt_delay: Span | None = None,
         start_patience: Span = 0,
+        searches: bool = False,
     ) -> None:
-        """Start a node; it knows all addresses. ``memory`` None: what its disk remembers."""
+        """Start a node; it knows all addresses. ``memory`` None: what its disk remembers.
+
+        ``searches``: it knows none, and asks for them by `search`.
+        """
         seat = self.seats[name]
         seat.stopped = None
         seat.memory = seat.memory if memory is None else memory
@@ -121,10 +130,20 @@ class Table:
         rng = random.Random(f"{self._seed}/{name}/{incarnation}")
         election = Election(node, seat.memory, rng, self.now, job_running)
         seat.last_life = life = Life(self, seat, node, election)
+        if not searches:
+            self.find(name)
+        life.step(Started(remembers=remembers, searches=searches))
+
+    def search(self, name: str) -> None:
+        """Its mDNS asks who is there."""
+        self.seats[name].hear(SearchBegun())
+
+    def find(self, name: str) -> None:
+        """It learns all addresses."""
+        seat = self.seats[name]
         for other in self.seats.values():
             if other is not seat:
-                life.step(AddressFound(other.address))
-        life.step(Started(remembers=remembers))
+                seat.hear(AddressFound(other.address))
 
     def crash(self, name: str) -> None:
         """The node is gone; its disk stays."""
@@ -175,7 +194,7 @@ class Table:
         seat = self.seats[name]
         self.crash(name)
         if seat.will is None:
-            raise LookupError(f"{name} has no will")
+            raise Missing(f"{name} has no will")
         for receiver, address, version in seat.will.recipients:
             header = Header(seat.owner, LAST_COUNTER, receiver, seat.priority, version)
             self.put(seat, address, header, seat.will.release)
@@ -227,7 +246,7 @@ class Table:
         for flight in reversed(self.flights):
             if flight.is_a(kind, source, target):
                 return flight
-        raise LookupError(f"{source} never said {kind.__name__} to {target}")
+        raise Missing(f"{source} never said {kind.__name__} to {target}")
 
     # -- time
 
@@ -253,14 +272,14 @@ class Table:
                 if flight.is_a(kind, source, target):
                     return flight
             seen = len(self.flights)
-        raise LookupError(f"{source} says no {kind.__name__} to {target} until {self.ms} ms")
+        raise Missing(f"{source} says no {kind.__name__} to {target} until {self.ms} ms")
 
     def until_leads(self, name: str) -> None:
         """Let time pass until ``name`` leads."""
         end = self.now + PATIENCE_MS * MS
         while not self.leads(name):
             if not self._advance(end):
-                raise LookupError(f"{name} does not lead until {self.ms} ms")
+                raise Missing(f"{name} does not lead until {self.ms} ms")
 
     def do_next(self) -> None:
         """Do the one thing that is due next, however far away."""
@@ -356,7 +375,7 @@ def three(
     table.until_leads("a")
     table.run_for(600)
     if table.leaders() != ["a"]:
-        raise LookupError(f"{table.leaders()} lead, not a")
+        raise Missing(f"{table.leaders()} lead, not a")
     return table
 
 

@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
+from followtheleader.core.membership import Membership
 from followtheleader.core.node import Memory
 from followtheleader.core.types import MS
 from sim.invariants import Violation
 from sim.rollout import Rollout, draw_rollout, main, run_rollout
-from sim.table import Table
+from sim.table import DEFAULT, PATIENCE_MS, Table
 
 SEEDS, AT_ONCE = 200, 50
+A_HANDOVER, A_CLAIM = 50, 150
+"""Milliseconds: what a leader that is stopped leaves, and what comes after a lock has run out."""
+TOO_EARLY = (244,)
+"""Seeds of an operator who must not be impatient: few of them break a promise."""
 
 
 def table_of(names: str, lists: dict[str, str]) -> Table:
@@ -58,6 +64,34 @@ def restart(table: Table, name: str, voters: str, *, clean: bool = False) -> Non
     table.start(name, incarnation=seat.owner.incarnation + 1, memory=memory)
 
 
+def is_quarantined(table: Table, name: str) -> bool:
+    return table.view(name).quarantined
+
+
+class Gaps:
+    """The spans in which nobody leads (ms), as time goes on at the table."""
+
+    def __init__(self, table: Table) -> None:
+        self.found = [0]
+        self._table = table
+
+    def run_for(self, ms: int) -> None:
+        for _ in range(0, ms, 10):
+            self._table.run_for(10)
+            if self._table.leaders():
+                self.found += [0] if self.found[-1] else []
+            else:
+                self.found[-1] += 10
+
+    def run_while(self, condition: Callable[[], bool]) -> None:
+        """At most for as long as a table waits for anything."""
+        for _ in range(0, PATIENCE_MS, 10):
+            if not condition():
+                return
+            self.run_for(10)
+        raise AssertionError(f"it is still so after {PATIENCE_MS} ms")
+
+
 @pytest.mark.parametrize("clean", [True, False], ids=["stopped", "killed"])
 @pytest.mark.parametrize(
     ("before", "after"),
@@ -75,20 +109,24 @@ def restart(table: Table, name: str, voters: str, *, clean: bool = False) -> Non
 def test_one_name_more_or_less_never_makes_two_leaders(
     before: str, after: str, clean: bool
 ) -> None:
-    """b leads by the old list; the others are restarted with the new one, and b last."""
+    """b leads by the old list. In README's order once, for a lock and a claim, nobody leads."""
     old, new = before.split(), after.split()
     everybody = sorted({*old, *new})
     table = table_of(" ".join(everybody), dict.fromkeys(everybody, before))
     lead(table, "b", " ".join(name for name in old if name != "b"))
+    gaps = Gaps(table)
     for name in everybody:
         if name not in old:
             table.seats[name].voters = tuple(new)
             table.start(name)
-    for name in [name for name in old if name != "b"] + ["b"]:
+    for name in sorted(old, key=lambda name: (name not in new, name == "b")):
         restart(table, name, after, clean=clean)
-        table.run_for(1200)
-    table.run_for(3000)
+        gaps.run_while(partial(is_quarantined, table, name))
+    gaps.run_while(lambda: not table.leaders())
+    gaps.run_for(3000)
     assert table.most_leaders == 1
+    assert len([gap for gap in gaps.found if gap > A_HANDOVER]) <= 1
+    assert max(gaps.found) <= DEFAULT.lock // MS + A_CLAIM
     (leader,) = table.leaders()
     assert leader in new
     followers = [name for name in everybody if name != leader]
@@ -235,11 +273,26 @@ def test_rollouts_go_to_and_from_every_number_of_voters() -> None:
         for old, new in pairwise(lists):
             assert len({*old} ^ {*new}) == 1
             changes.add((len(old), len(new)))
-    assert changes >= {
-        (2, 1),
-        *((n, n + 1) for n in range(2, 6)),
-        *((n + 1, n) for n in range(2, 6)),
-    }
+    assert changes >= {(n, n + 1) for n in range(1, 6)} | {(n + 1, n) for n in range(1, 6)}
+
+
+def test_some_rollouts_go_back_and_on_to_another_list() -> None:
+    drawn = [draw_rollout(seed).lists for seed in range(SEEDS)]
+    back = [lists for lists in drawn if len(lists) == 4]
+    assert len(back) > SEEDS / 8
+    for first, second, third, fourth in back:
+        assert first == third
+        assert len({*second} ^ {*fourth}) == 2
+
+
+def test_that_lists_are_told_apart_is_more_than_safety_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever runs one list counts those that run the other: all promises hold, and others lead."""
+    apart = [run_rollout(draw_rollout(seed)).counts for seed in range(AT_ONCE)]
+    monkeypatch.setattr(Membership, "_has_same_voters", lambda *_: True)
+    mixed = [run_rollout(draw_rollout(seed)).counts for seed in range(AT_ONCE)]
+    assert sum(one != other for one, other in zip(apart, mixed, strict=True)) > AT_ONCE / 2
 
 
 def run_all(rollouts: Iterable[Rollout]) -> None:
@@ -261,16 +314,22 @@ def the_same(rollout: Rollout) -> Rollout | None:
     return rollout
 
 
+def impatient(rollout: Rollout) -> Rollout | None:
+    return replace(rollout, impatient=True)
+
+
 @pytest.mark.parametrize(
-    ("place", "broken", "other", "broken_promise"),
+    ("seeds", "place", "broken", "other", "broken_promise"),
     [
-        (None, None, two_at_once, "I1: leads although"),
-        ("followtheleader.core.agenda._quarantine", lambda *_: 0, the_same, "I6"),
+        (range(300), None, None, two_at_once, "I1: leads although"),
+        (range(300), "followtheleader.core.agenda._quarantine", lambda *_: 0, the_same, "I6"),
+        (TOO_EARLY, None, None, impatient, "I2: token"),
     ],
-    ids=["two names at once", "no quarantine"],
+    ids=["two names at once", "no quarantine", "nobody led by the list between"],
 )
 def test_an_unsafe_rollout_is_seen(
     monkeypatch: pytest.MonkeyPatch,
+    seeds: Iterable[int],
     place: str | None,
     broken: object,
     other: Callable[[Rollout], Rollout | None],
@@ -279,7 +338,7 @@ def test_an_unsafe_rollout_is_seen(
     """The simulator has to see what is broken on purpose."""
     if place is not None:
         monkeypatch.setattr(place, broken)
-    drawn = (other(draw_rollout(seed)) for seed in range(300))
+    drawn = (other(draw_rollout(seed)) for seed in seeds)
     with pytest.raises(Violation, match=broken_promise) as violation:
         run_all(rollout for rollout in drawn if rollout is not None)
     assert "replay: python -m sim.rollout --seed" in str(violation.value)
@@ -288,8 +347,14 @@ def test_an_unsafe_rollout_is_seen(
 def test_the_program_tells_violations_by_its_exit_status(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert main(["--seed", "3"]) == 0
-    assert "seeds 3 to 3, no violation" in capsys.readouterr().out
+    assert main(["--seeds", "3", "--base", "3", "--jobs", "2"]) == 0
+    assert "seeds 3 to 5, no violation" in capsys.readouterr().out
+    for seed in map(str, TOO_EARLY):
+        assert main(["--seed", seed]) == 0
+        capsys.readouterr()
+        assert main(["--seed", seed, "--impatient"]) == 1
+        replay = capsys.readouterr().out.splitlines()[-1]
+        assert f"python -m sim.rollout --seed {seed} --impatient " in replay
     monkeypatch.setattr("followtheleader.core.agenda._quarantine", lambda *_: 0)
     assert main(["--seeds", "30"]) == 1
     assert "replay: python -m sim.rollout --seed" in capsys.readouterr().out

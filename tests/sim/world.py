@@ -67,6 +67,8 @@ class World:
         self._addresses = addresses
         self.discovery = 1.0
         """The share of the other addresses that a starting agent is told."""
+        self.latest_search: Span = 0
+        """Half of all agents search by mDNS, and come to it within this from their start."""
         self.hosts = [
             Host(self, i, spec, addresses[i], self.rng.getrandbits(63) + 1)
             for i, spec in enumerate(specs)

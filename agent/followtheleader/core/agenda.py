@@ -6,10 +6,12 @@ import random
 
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.outbox import Outbox
-from followtheleader.core.types import MS, Instant, Span
+from followtheleader.core.types import MS, NANOSECONDS, Instant, Span
 
 DOUBT_FOR = 10
 """After a late timer: patient for this many A."""
+LONGEST_SEARCH: Span = 10 * NANOSECONDS
+"""From the start, the most that is waited for mDNS to ask its first question."""
 
 
 class Agenda:
@@ -18,6 +20,7 @@ class Agenda:
     ``election_at`` None: no claim is planned. ``hint_until``: how long to believe in a leader that
     was heard in quarantine, and is not locked. ``defers``: a better candidate will be waited for.
     ``listening_until``: only just begun, so that it is not known what the others know.
+    ``searches``: mDNS has not asked for them yet.
     """
 
     def __init__(self, node: Node, memory: Memory, rng: random.Random, out: Outbox) -> None:
@@ -33,6 +36,8 @@ class Agenda:
         self.hint_until: Instant | None = None
         self.defers = True
         self._awaits = False
+        self.searches = False
+        self._usual_until = self._patient_until = out.now
         self._doubt_until = out.now
         self.listening_until = out.now
 
@@ -51,27 +56,51 @@ class Agenda:
         """Return a random span below SK, so that two nodes seldom claim at once."""
         return self._rng.randrange(max(self._node.timing.skew, 1))
 
-    def listen(self, patience: Span = 0) -> None:
-        """Begin (again): first hear who is there, for ``patience`` if nobody answers."""
+    def listen(self, patience: Span = 0, *, searches: bool = False) -> None:
+        """Begin (again): first hear who is there, for ``patience`` if nobody answers.
+
+        ``searches``: nobody may be heard before `search_begun`.
+        """
         usual = self._node.timing.listening
         self.started_at = self._out.now
         self._awaits = patience > usual
-        self.listening_until = self._out.now + max(patience, usual)
-        self.elect_after(max(patience, usual) + self.skew())
+        self.searches = searches
+        self._usual_until = self._out.now + (max(usual, LONGEST_SEARCH) if searches else usual)
+        self._patient_until = self._out.now + patience
+        self.listening_until = max(self._usual_until, self._patient_until)
+        self.elect_after(self.listening_until - self._out.now + self.skew())
+
+    def search_begun(self) -> None:
+        """The others have been asked for, and need time to answer.
+
+        As long as it took to ask, or half of S: on a starved machine asking took its time (the
+        library alone is half a second of CPU there), and so will the answers.
+        """
+        if not self.searches:
+            return
+        self.searches = False
+        now, usual = self._out.now, self._node.timing.listening
+        answers = max(usual // 2, now - self.started_at)
+        self._usual_until = max(self.started_at + usual, now + answers)
+        if now >= self.listening_until:
+            return  # a leader was heard
+        patient_until = self._patient_until if self._awaits else now
+        self._listen_until(max(self._usual_until, patient_until))
 
     def change_patience(self, patience: Span) -> None:
         """Wait longer or shorter than was said, if nobody was heard yet."""
         if self._awaits and self.election_at is not None:
-            usual = self._node.timing.listening
-            self.listening_until = max(self.started_at + max(patience, usual), self._out.now)
-            self.elect_after(self.listening_until - self._out.now + self.skew())
+            self._patient_until = self.started_at + patience
+            self._listen_until(max(self._usual_until, self._patient_until))
 
     def hear_somebody(self) -> None:
         """A member answers: whoever else is up will be heard within the usual time."""
-        if not self._awaits:
-            return
-        self._awaits = False
-        self.listening_until = max(self.started_at + self._node.timing.listening, self._out.now)
+        if self._awaits:
+            self._awaits = False
+            self._listen_until(self._usual_until)
+
+    def _listen_until(self, end: Instant) -> None:
+        self.listening_until = max(end, self._out.now)
         if self.election_at is not None:
             self.elect_after(self.listening_until - self._out.now + self.skew())
 

@@ -28,6 +28,7 @@ from followtheleader.core.events import (
     PauseRequested,
     Received,
     Retuned,
+    SearchBegun,
     Settled,
     Started,
     StepDownRequested,
@@ -100,6 +101,8 @@ class Election:
                 self._on_woken(event)
             case Started():
                 self._on_started(event)
+            case SearchBegun():
+                c.agenda.search_begun()
             case AddressFound():
                 c.membership.suggest(event.address, now, configured=event.configured)
             case AddressDropped():
@@ -186,7 +189,9 @@ class Election:
 
     def _on_started(self, event: Started) -> None:
         c = self._c
-        c.agenda.listen(self.node.start_patience if event.remembers else 0)
+        # In a quorum group nobody leads alone, whatever is not known yet.
+        searches = event.searches and not self.node.quorum
+        c.agenda.listen(self.node.start_patience if event.remembers else 0, searches=searches)
         c.membership.greet(c.out.now, c.out.actions)
 
     def _doubt(self, late: Span) -> None:
@@ -277,7 +282,7 @@ class Election:
             self._proposer.step_down(Reason.FAULT)
             c.agenda.election_at = None
         else:
-            c.agenda.listen()
+            c.agenda.listen(searches=c.agenda.searches)
             c.membership.greet(c.out.now, c.out.actions)
 
 

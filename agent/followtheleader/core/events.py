@@ -11,9 +11,16 @@ class Started:
     """The socket is bound and listens from now on.
 
     ``remembers``: there were members once, so that one may wait longer for the first of them.
+    ``searches``: others are searched for by mDNS; `SearchBegun` follows.
     """
 
     remembers: bool = False
+    searches: bool = False
+
+
+@value
+class SearchBegun:
+    """MDNS has asked who is there, and said that we are; or it cannot. May come again."""
 
 
 @value
@@ -129,6 +136,7 @@ class StopRequested:
 
 Event = (
     Started
+    | SearchBegun
     | Woken
     | Received
     | AddressFound

@@ -265,7 +265,7 @@ class Membership:
         )
 
     def _has_same_voters(self, hello: Hello) -> bool:
-        """Voters must agree on who votes: two different lists have disjoint majorities."""
+        """Voters must agree on who votes: two different lists may have disjoint majorities."""
         if hello.quorum != self._node.quorum:
             return False
         return not hello.quorum or hello.voters_digest == self._voters

@@ -20,8 +20,9 @@ last will. It takes facts from the agent, never a command or a path.
     post.py       whose instance it guards, with whose rights
     program.py    the poll loop that joins them (``python -m followtheleader.guardian``)
     door.py       as root's unit: the socket, and who is let in;  manager.py  its word to systemd
-    link.py       the agent's side, of a guardian that is its child and of one that is a unit
+    link.py       the agent's side, of a guardian that is its child and of one that is a unit;
+                  estate.py  what a child that was killed has left to the agent
 
-All but ``link.py`` is the program itself: standard library only, one thread, no asyncio, and small
+All but these two is the program itself: standard library only, one thread, no asyncio, and small
 enough to stay in memory when nothing else does.
 """

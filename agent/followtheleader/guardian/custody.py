@@ -18,9 +18,13 @@ from followtheleader.guardian.queue import Item
 from followtheleader.guardian.record import Record
 from followtheleader.guardian.target import Target
 
-# How often the job's processes are written down while they change, and a renewed lease.
-CENSUS_INTERVAL = 5 * SECOND
+# How often the job's processes are written down: while they change, and at last while they do not.
+# A large job is looked at less often: half of a hundredth of one processor is enough for it.
+CENSUS_FIRST = 250 * MS
+CENSUS_LAST = SECOND
+CENSUS_SHARE = 200
 LEASE_INTERVAL = 250 * MS
+SAVE_AGAIN = 5 * SECOND
 
 
 class Custody:
@@ -51,6 +55,7 @@ class Custody:
         # Of a job that an earlier guardian has left; while an agent grants one, that one counts.
         self._old_lease: Lease | None = None
         self._census_at = 0
+        self._census_rest = CENSUS_FIRST
         self._save_at = 0
         self._save_soon = False
 
@@ -192,15 +197,20 @@ class Custody:
         fault = known.save()
         self._save_soon = bool(fault)
         if fault:
-            self._save_at = now + CENSUS_INTERVAL
+            self._save_at = now + SAVE_AGAIN
             self._complain(fault)
 
     def _census(self, now: int) -> bool:
         if self.job is None or self.job.ending is not None or now < self._census_at:
             return False
-        self._census_at = now + CENSUS_INTERVAL
+        began, before = clock.now(), self._record.job
+        self._census_at = now + self._census_rest
         try:
             self._record.job = [one.key for one in self.job.members()]
         except proc.Blind:
             return False  # the marker still leads the next guardian to most of it
+        same = self._record.job == before
+        self._census_rest = min(2 * self._census_rest, CENSUS_LAST) if same else CENSUS_FIRST
+        took = clock.now() - began
+        self._census_at = now + max(self._census_rest, CENSUS_SHARE * took)
         return True

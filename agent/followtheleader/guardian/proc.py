@@ -77,6 +77,13 @@ def descendants(root: int) -> list[Process]:
     return found
 
 
+def children(pid: int) -> list[Process]:
+    """What ``pid`` is the parent of, zombies included."""
+    if not _children_known:
+        return [found for found in everything() if found.ppid == pid]
+    return [found for found in map(process, _children(pid)) if found is not None]
+
+
 def everything() -> list[Process]:
     """Every process that this one may see."""
     pids = [int(name) for name in _listing("/proc") if name.isdigit()]

@@ -87,7 +87,7 @@ class Discovery:
     ``interfaces()`` says on which addresses, e.g. ``lambda: usable(names)``. In the loop it calls
     ``on_address(address, node)`` for every address of a member of the same service, possibly again
     and again; ``on_failure(message)`` once when discovery stops working; ``on_recovery()`` when it
-    works again.
+    works again; ``on_search()`` whenever the others have just been asked for, or cannot be.
     """
 
     def __init__(
@@ -97,12 +97,14 @@ class Discovery:
         on_address: Callable[[Address, str], None],
         on_failure: Callable[[str], None],
         on_recovery: Callable[[], None] | None = None,
+        on_search: Callable[[], None] = lambda: None,
     ) -> None:
         self._who = who
         self._interfaces = interfaces
         self._on_address = on_address
         self._on_failure = on_failure
         self._on_recovery = on_recovery
+        self._on_search = on_search
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._leading = self._following = False
@@ -147,6 +149,7 @@ class Discovery:
             if loop.time() - began > LAST_RETRY_SECONDS:
                 delay = FIRST_RETRY_SECONDS
             self._fail(failure)
+            self._on_search()
             await self._pause(delay)
             delay = min(2 * delay, LAST_RETRY_SECONDS)
 
@@ -164,7 +167,7 @@ class Discovery:
             return str(error)
         if not chosen:
             return "no usable interface has an address yet"
-        session = Session(self._who, chosen, self._on_address, self._trouble)
+        session = Session(self._who, chosen, self._on_address, self._trouble, self._on_search)
         try:
             self._complained = False
             failure = await session.open()

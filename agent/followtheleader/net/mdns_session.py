@@ -52,6 +52,7 @@ class Session:
         interfaces: list[Interface],
         on_address: Callable[[Address, str], None],
         on_trouble: Callable[[str], None],
+        on_search: Callable[[], None] = lambda: None,
     ) -> None:
         self._who = who
         self._interfaces = interfaces
@@ -59,6 +60,7 @@ class Session:
         self._told = list(dict.fromkeys(interface.plain for interface in interfaces))
         self._on_address = on_address
         self._on_trouble = on_trouble
+        self._on_search = on_search
         self._log = _LogReader(on_trouble)
         self._zeroconf: AsyncZeroconf | None = None
         self._browser: AsyncServiceBrowser | None = None
@@ -105,7 +107,7 @@ class Session:
             self._log.attach()
             loop = asyncio.get_running_loop()
             self._resolvers = [loop.create_task(self._keep_resolving()) for _ in range(_RESOLVERS)]
-            await self._register(self._member)
+            await self._register(self._member, self._on_search)
         except _FAULTS as error:
             return _explain(error)
         return None
@@ -170,11 +172,16 @@ class Session:
             # Without a goodbye the records run out by themselves; only the sockets must go.
             zeroconf.zeroconf.close()
 
-    async def _register(self, info: ServiceInfo) -> None:
+    async def _register(
+        self, info: ServiceInfo, on_first: Callable[[], None] = lambda: None
+    ) -> None:
+        """Announce ``info`` several times; ``on_first`` is called at the first."""
         if self._zeroconf is not None:
             self._announced = asyncio.get_running_loop().time()
             # Cooperating: our names are unique, and probing for others would take 1.2 s.
-            await (await self._zeroconf.async_register_service(info, cooperating_responders=True))
+            said = await self._zeroconf.async_register_service(info, cooperating_responders=True)
+            on_first()
+            await said
 
     def _member_info(self) -> ServiceInfo:
         return ServiceInfo(

@@ -1,0 +1,26 @@
+"""Many schedules on all processors, in the order of their seeds."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from sim.schedule import Outcome
+
+Work = TypeVar("Work")
+
+
+def run_many(
+    run: Callable[[Work], Outcome], work: Sequence[Work], processes: int
+) -> Iterator[Outcome]:
+    """Run them, so many at once; raise the first `Violation`, and end the others."""
+    with multiprocessing.Pool(max(processes, 1), initializer=_keep) as pool:
+        yield from pool.imap(run, work, chunksize=4)
+
+
+def _keep() -> None:
+    """What exists now stays: the collector need not walk through it again and again."""
+    if hasattr(gc, "freeze"):  # not so PyPy's
+        gc.freeze()
