@@ -25,6 +25,7 @@ from followtheleader import chronicle, report
 from followtheleader.answers import Answers
 from followtheleader.config import load
 from followtheleader.config.durations import MINUTE
+from followtheleader.config.keyfile import expanded
 from followtheleader.config.reload import Changes, at_rest
 from followtheleader.config.settings import Settings
 from followtheleader.core.actions import ChangeRole, PauseChanged
@@ -52,6 +53,7 @@ GUARDIAN_SOCKET = "FTL_GUARDIAN"
 STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
+KEYS = {"key_file", "key_mode"}
 LASTING = {
     "identity": 150.0,
     "identity-doubled": 150.0,
@@ -146,7 +148,8 @@ class Agent:
             loop.add_signal_handler(number, self._on_stop_signal)
         loop.add_signal_handler(signal.SIGHUP, self._on_reload_signal)
         port = self._driver.endpoint.port
-        chronicle.tell_start(self._journal, self._settings.service, self._driver.node, port)
+        ring = self._driver.signing.ring
+        chronicle.tell_start(self._journal, self._settings.service, self._driver.node, port, ring)
         self._move_link()
         self._publish()
         await self._presence.serve(self._answers.answer, self._answers.control)
@@ -366,7 +369,7 @@ class Agent:
     async def _reload(self) -> report.Facts:
         """Read the configuration again; the role stays. Return what the control socket answers."""
         self._manager.reloading()
-        await at_rest(self._settings.path)
+        await at_rest(*_files_of(self._settings))
         self._reloading = None  # from here on another signal may mean what we do not see any more
         try:
             new = load(self._settings.path, self._settings.instance)
@@ -387,6 +390,8 @@ class Agent:
         chronicle.tell_reload(self._journal, changes)
         me = self._driver.node.owner.id
         self._driver.change(profile_of(changes.settings, self._directories, me))
+        if KEYS & set(changes.applied):
+            chronicle.tell_keys(self._journal, self._driver.signing.ring)
         self._move_link()
         self._publish_later()
         self._hooks_changed += [key for key in changes.hooks if key not in self._hooks_changed]
@@ -466,3 +471,9 @@ class Agent:
             text = f"on_leader failed: stepping down, and not claiming for {seconds} s"
             self._journal.error("hook-failed", text)
             self._driver.post(StepDownRequested(sit_out))
+
+
+def _files_of(settings: Settings) -> list[str]:
+    """What a reload reads: nobody may be in the middle of writing it."""
+    keys = expanded(settings.key_file) if settings.key_file else None
+    return [settings.path, keys] if keys else [settings.path]

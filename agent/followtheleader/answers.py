@@ -135,13 +135,16 @@ class Answers:
     def _status(self) -> report.Facts:
         from followtheleader import __version__
 
-        driver = self._driver
-        facts = report.status_facts(driver.view(), driver.node, self._diary, boottime())
+        driver, now = self._driver, boottime()
+        view, signing = driver.view(), driver.signing
+        more = [*signing.problems(view.members), *driver.refusals.problems(now)]
+        facts = report.status_facts(view, driver.node, self._diary, now, more)
         facts["last_hook"] = self._guardian.last_hook
         return facts | {
             "port": driver.endpoint.port,
             "interfaces": _told(self._interfaces),
             "counters": dict(driver.counters),
+            "keys": signing.facts(view.members),
             "pid": os.getpid(),
             "version": __version__,
         }

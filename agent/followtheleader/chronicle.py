@@ -9,9 +9,11 @@ from followtheleader.core.node import Node
 from followtheleader.core.types import MS, NANOSECONDS, LeaderInfo, Span
 from followtheleader.core.view import View
 from followtheleader.host.journal import Journal
+from followtheleader.signing import UNPROTECTED, mode_of
+from followtheleader.wire import KeyRing
 
 
-def tell_start(journal: Journal, service: str, node: Node, port: int) -> None:
+def tell_start(journal: Journal, service: str, node: Node, port: int, ring: KeyRing) -> None:
     """Who begins, in which group, and what an operator should know of it."""
     group = f"quorum group of {', '.join(node.voters)}" if node.quorum else "open group"
     journal.info(
@@ -21,13 +23,29 @@ def tell_start(journal: Journal, service: str, node: Node, port: int) -> None:
         service=service,
         port=port,
     )
-    journal.warning(
-        "unsigned", "datagrams are not signed: whoever is on this network can move roles"
-    )
+    tell_keys(journal, ring)
     if node.quorum and not node.votes:
         journal.warning(
             "not-a-voter", f"{node.name} is not among the voters: it follows and never leads"
         )
+
+
+def tell_keys(journal: Journal, ring: KeyRing) -> None:
+    """What is signed, and what counts: at the start, and whenever that changes."""
+    others = [key.name for key in ring.keys if key != ring.signer]
+    also = f", accepting also {', '.join(others)}" if others else ""
+    if not ring.keys:
+        text = "datagrams are not signed: whoever is on this network can move roles"
+    elif ring.signer is None:
+        text = f"sending unsigned, accepting keys {', '.join(others)}"
+    else:
+        text = f"signing with key {ring.signer.name}{also}"
+    if not ring.unsigned:
+        journal.info("keys", f"{text}; nothing unsigned counts")
+    elif not ring.keys:
+        journal.warning("unsigned", text)
+    else:
+        journal.warning("unsigned", f"{text}; {UNPROTECTED.format(mode=mode_of(ring))}")
 
 
 def tell_no_link(journal: Journal, role_file: str) -> None:

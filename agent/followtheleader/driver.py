@@ -33,9 +33,11 @@ from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PING, PONG, PongBudget
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
+from followtheleader.refusals import Refusals
 from followtheleader.remembering import Remembering
+from followtheleader.signing import Signing
 from followtheleader.unsent import Unsent
-from followtheleader.wire import Codec, Fault, Rejected, Sender
+from followtheleader.wire import KEY_OFFSET, Codec, Fault, KeyRing, Rejected, Sender
 
 MOST_EVENTS_AT_ONCE = 10_000
 LOOK_AT_BUILDS_SECONDS = 5.0
@@ -52,7 +54,7 @@ class Driver:
     def __init__(self, profile: Profile, observer: Observer, *, job_running: bool = False) -> None:
         self._profile = profile
         self._observer = observer
-        self._codec = Codec(profile.service, profile.id)
+        self._codec = Codec(profile.service, profile.id, profile.ring)
         self._inbox: deque[ev.Event] = deque()
         self._working = False
         self._loop: asyncio.AbstractEventLoop
@@ -77,6 +79,8 @@ class Driver:
         self._doubled_told: Instant = 0
         self._restarts = 0
         self.counters: Counter[str] = Counter()
+        self.signing = Signing(profile.ring)
+        self.refusals = Refusals(self.counters, profile.ring, self._tell_of_refusal)
         self._remembering = Remembering(profile.state_dir, lambda: self.view().members, observer)
         self._floors = self._load_floors()
         self.endpoint = Endpoint.bind(profile.host, profile.port, self._remembering.last.port)
@@ -136,6 +140,7 @@ class Driver:
             versions=self._codec.versions,
         )
         self.node = node
+        self._will: do.DepositWill | None = None
         self._sender = Sender(self._codec, node.owner, node.priority)
         rng = random.Random(int.from_bytes(random.SystemRandom().randbytes(16), "big"))
         self._election = Election(
@@ -190,13 +195,25 @@ class Driver:
 
     def change(self, profile: Profile) -> None:
         """Go on with what of ``profile`` may change within one life; the rest must be the same."""
-        self._profile = profile
+        before, self._profile = self._profile.ring, profile
+        if profile.ring != before:
+            self._use_keys(profile.ring)
         self._sender.priority = profile.priority
         now = ev.Retuned(profile.priority, profile.preempt_delay, profile.start_patience)
         node = self.node
         if now != ev.Retuned(node.priority, node.preempt_delay, node.start_patience):
             self.post(now)
         self._lookout.change(profile)
+
+    def _use_keys(self, ring: KeyRing) -> None:
+        """Sign and verify by other keys; a will that was signed before is signed again."""
+        self._codec.use(ring)
+        self.signing.ring = ring
+        self.refusals.use(ring)
+        if self._will is not None:
+            self._deposit(self._will)
+        # Whoever was not understood may be now.
+        self.post(ev.LinkChanged(self._link.up, moved=True))
 
     # -- events
 
@@ -278,6 +295,8 @@ class Driver:
                 self._observer.on_note(order.kind, order.text, {"peer": peer})
             case do.Stopped():
                 self._on_stopped(order)
+            case do.Dropped():
+                self.refusals.refuse(order.reason, order.source, boottime())
             case do.Send() | do.Persist() | do.Restart():
                 pass  # done by _step: often, or what follows depends on them
             case _:
@@ -329,6 +348,7 @@ class Driver:
             self._builds_timer = self._loop.call_later(*again)
 
     def _deposit(self, order: do.DepositWill) -> None:
+        self._will = order
         self._observer.on_will(
             [
                 (address, self._sender.last_will(order.release, receiver, version))
@@ -420,11 +440,17 @@ class Driver:
             return
         decoded = self._codec.decode(data)
         if isinstance(decoded, Rejected):
-            self.counters[f"rejected-{decoded.reason}"] += 1
+            key_id = data[KEY_OFFSET] if len(data) > KEY_OFFSET else 0
+            self.refusals.refuse(decoded.reason, source, boottime(), key_id)
             if decoded.reason is Fault.OWN and decoded.header is not None:
                 self._on_own_identity(decoded.header.sender, source)
         elif len(self._inbox) < MOST_EVENTS_AT_ONCE:
+            self.refusals.accept(source)
+            self.signing.heard(decoded[0].sender.id, data[KEY_OFFSET])
             self._inbox.append(ev.Received(decoded[0], decoded[1], source))
+
+    def _tell_of_refusal(self, text: str, fields: dict[str, object]) -> None:
+        self._observer.on_note("dropped", text, fields)
 
     def _on_own_identity(self, sender: Owner, source: Address) -> None:
         """Somebody speaks in our name. For a moment it may be the echo of our own earlier life."""

@@ -11,6 +11,7 @@ from followtheleader.host.directories import Directories
 from followtheleader.host.identity import node_id
 from followtheleader.net.interfaces import usable
 from followtheleader.observer import Profile
+from followtheleader.wire import NO_KEYS, Key, KeyRing
 
 CONFIG_DIR = "/etc/ftl"
 DEFAULT_ROLE_FILE = "/run/ftl/role"
@@ -36,7 +37,17 @@ def profile_of(settings: Settings, directories: Directories, me: NodeId | None =
         if "static" in settings.discovery
         else (),
         state_dir=directories.state,
+        ring=ring_of(settings),
     )
+
+
+def ring_of(settings: Settings) -> KeyRing:
+    """Return the keys as the wire knows them, and what is done with them."""
+    if not settings.keys:
+        return NO_KEYS
+    keys = tuple(Key(key.id, key.name, key.secret) for key in settings.keys)
+    mode = settings.key_mode
+    return KeyRing(keys, signs=mode != "accept", unsigned=mode != "require")
 
 
 def own_address(settings: Settings) -> str:

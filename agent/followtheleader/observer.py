@@ -8,6 +8,7 @@ from typing import Protocol
 from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import Address, Instant, LeaderInfo, NodeId, Span
+from followtheleader.wire import NO_KEYS, KeyRing
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Profile:
     state_dir: str | None
     preempt_delay: Span | None = None
     start_patience: Span = 0
+    ring: KeyRing = NO_KEYS
 
 
 class Observer(Protocol):

@@ -10,6 +10,7 @@ them.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -112,8 +113,13 @@ def lasting(state: Facts) -> Facts:
     return {**state, "members": kept}
 
 
-def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
-    """The answer to ``status``: the state, and what changes from moment to moment."""
+def status_facts(
+    view: View, node: Node, diary: Diary, now: Instant, more: Iterable[str] = ()
+) -> Facts:
+    """The answer to ``status``: the state, and what changes from moment to moment.
+
+    ``more``: problems that the diary does not know.
+    """
     facts = state_facts(view, node, diary, now)
     left = None if view.deadline is None else max(view.deadline - now, 0) // MS
     facts |= {
@@ -122,7 +128,7 @@ def status_facts(view: View, node: Node, diary: Diary, now: Instant) -> Facts:
         "leaving": view.leaving,
         "pause_left_ms": _pause_left(view, now),
         "sits_out_ms": max(view.sits_out_until - now, 0) // MS,
-        "problems": [*_pause_problem(view, now), *diary.problems.values()],
+        "problems": [*_pause_problem(view, now), *diary.problems.values(), *more],
         "started": _iso(diary.started_ms),
     }
     if node.voters:

@@ -65,6 +65,21 @@ def test_voters_that_cannot_be_meant_are_refused(text: str, fault: str, tmp_path
     assert result.out.startswith(f"{path}:{fault}"), result.out
 
 
+@pytest.mark.parametrize("mode", ["accept", "sign", "require"])
+def test_it_says_how_far_the_way_to_signed_has_come(mode: str, tmp_path: Path) -> None:
+    key = tmp_path / "svc.key"
+    key.touch(0o600)
+    key.write_text("new Zk3vX9q_4LmT8rB1yWc7HdJ0uEaNfPgSoKiVhCxQ2A5\nold " + "0123456789abcdef" * 2)
+    path = write(tmp_path, f"{THREE}key_file: {key}\nkey_mode: {mode}\n")
+    shown = " ".join(ftl_agent("check", path).out.split())
+    number = ("accept", "sign", "require").index(mode) + 1
+    assert f"key new, accepts also old; key_mode: {mode} (step {number} of 3): " in shown
+    assert ("Nothing is protected yet" in shown) is (mode != "require")
+    assert ("while nobody on the network forges datagrams" in shown) is (mode != "require")
+    (file,) = json.loads(ftl_agent("check", path, "--json").out)["files"]
+    assert (file["keys"]["mode"], file["keys"]["names"]) == (mode, ["new", "old"])
+
+
 def test_every_fault_is_told_at_its_place(tmp_path: Path) -> None:
     write(tmp_path, "prioritty: 100\nheartbeat_interval: 250\nwitness: on\n")
     result = ftl_agent("check", "svc.yaml", cwd=str(tmp_path))

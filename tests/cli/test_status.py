@@ -60,6 +60,31 @@ def test_a_candidate_without_a_quorum() -> None:
     assert_golden("status-candidate.txt", text)
 
 
+def test_a_group_on_its_way_from_one_key_to_another() -> None:
+    keys = {"mode": "sign", "signs_with": "new", "accepts": ["new", "old"], "protected": False}
+    ids = [f"00000000000000a{number}" for number in range(2, 6)]
+    signed = dict(zip(ids, ("new", "old", None, "new"), strict=True))
+    others = [member(f"h{id[-1]}", id, f"10.0.0.{id[-1]}:9001") for id in ids]
+    text = screen(members=others, quorum=None, keys={**keys, "members": signed})
+    assert_golden("status-keys.txt", text)
+
+
+@pytest.mark.parametrize(
+    ("mode", "signs", "accepts", "protected", "told"),
+    [
+        ("none", None, [], False, "none: whoever is on this network can move roles"),
+        ("accept", None, ["a"], False, "sends unsigned, accepts a, unsigned still counts"),
+        ("sign", "a", ["a"], False, "signs with a, unsigned still counts"),
+        ("require", "b", ["b", "a"], True, "signs with b, accepts also a, nothing unsigned counts"),
+    ],
+)
+def test_what_is_signed(
+    mode: str, signs: str | None, accepts: list[str], protected: bool, told: str
+) -> None:
+    keys = {"mode": mode, "signs_with": signs, "accepts": accepts, "protected": protected}
+    assert f"       Keys: {told}\n" in screen(keys=keys)
+
+
 def test_an_answer_that_holds_little_is_shown_as_far_as_it_goes() -> None:
     """Of an agent of another version, say."""
     text = render({"role": "follower"}, Paint(on=False), WALL_NOW)

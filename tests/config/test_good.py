@@ -40,6 +40,8 @@ peers:
   - host-b.example.org:9001
   - "[fe80::1%eth0]:9003"
   - "[::1]"
+key_file: /etc/ftl/web.key
+key_mode: sign
 hooks:
   on_leader: /usr/local/bin/take-over.sh
   on_follower: [/usr/bin/logger, "not leading", "5"]
@@ -92,6 +94,8 @@ def test_every_key() -> None:
             timeout=120 * SECOND,
             on_failure="retry",
         ),
+        key_file="/etc/ftl/web.key",
+        key_mode="sign",
         role_file="/run/web/role",
         primary=True,
     )
@@ -127,6 +131,8 @@ def test_empty_file_has_every_default(text: str) -> None:
             on_failure="step-down",
         ),
         role_file="/run/ftl/role",
+        key_file=None,
+        key_mode="require",
         primary=False,
     )
     assert settings.hooks_dir == "/etc/ftl/db"

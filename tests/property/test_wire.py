@@ -26,15 +26,19 @@ from followtheleader.core.messages import (
 )
 from followtheleader.core.pause import MAX_PAUSE
 from followtheleader.core.types import MAX_TERM, MS, Owner, Rank
-from followtheleader.wire import Codec, Rejected
+from followtheleader.wire import NO_KEYS, Codec, KeyRing, Rejected
 from followtheleader.wire.body import MAX_MEMBERS, MAX_SPAN, MIN_HEARTBEAT
 from followtheleader.wire.layout import HELLO_SIZE, SMALL_SIZE, Type
 from wire.forge import forge, resealed
 from wire.golden import recorded
+from wire.rings import key, ring
 from wire.samples import ME, PEER, SERVICE
 
 SPEAKER = Codec(SERVICE, ME)
 LISTENER = Codec(SERVICE, PEER)
+RINGS = [NO_KEYS, ring("a"), ring("a", "b"), ring("b", "a"), ring("b")]
+RINGS += [ring("a", mode="accept"), ring("b", "a", mode="sign")]
+RINGS += [KeyRing((key("a", secret="another"),), signs=True, unsigned=False)]
 PATIENT = settings(deadline=None)
 """A busy machine is not a fault of the codec."""
 
@@ -155,6 +159,29 @@ def test_no_part_of_a_datagram_is_understood(
     start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(datagram))] * 2)))
     if end - start < len(datagram):
         assert isinstance(LISTENER.decode(datagram[start:end]), Rejected)
+
+
+@PATIENT
+@given(headers, messages, st.sampled_from(RINGS), st.sampled_from(RINGS))
+def test_what_is_signed_is_heard_by_who_has_that_key_and_by_nobody_else(
+    header: Header, message: Message, speaks: KeyRing, listens: KeyRing
+) -> None:
+    datagram = Codec(SERVICE, ME, speaks).encode(header, message)
+    outcome = Codec(SERVICE, PEER, listens).decode(datagram)
+    signer = speaks.signer
+    counts = listens.unsigned if signer is None else signer in listens.keys
+    assert (outcome == (header, message)) is counts
+
+
+@PATIENT
+@given(headers, messages, st.data())
+def test_no_bit_of_what_is_signed_may_change(
+    header: Header, message: Message, data: st.DataObject
+) -> None:
+    datagram = bytearray(Codec(SERVICE, ME, ring("a")).encode(header, message))
+    position = data.draw(st.integers(0, len(datagram) * 8 - 1))
+    datagram[position // 8] ^= 1 << position % 8
+    assert isinstance(Codec(SERVICE, PEER, ring("a")).decode(bytes(datagram)), Rejected)
 
 
 @PATIENT

@@ -15,6 +15,7 @@ from followtheleader.core.actions import (
     Action,
     ChangeRole,
     DepositWill,
+    Dropped,
     ExtendLease,
     LeaderChanged,
     MembersChanged,
@@ -78,7 +79,7 @@ class Driver(ABC):
                     self.restart(action)
                 case Stopped():
                     self.stopped(action)
-                case LeaderChanged() | MembersChanged() | PauseChanged() | Note():
+                case LeaderChanged() | MembersChanged() | PauseChanged() | Dropped() | Note():
                     pass  # of interest to people and files only
                 case _:
                     assert_never(action)

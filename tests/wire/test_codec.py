@@ -100,7 +100,7 @@ def test_no_part_and_no_extension_passes(name: str) -> None:
         (forge(BYE, bytes(1137)), Fault.LENGTH),
         (forge(BYE, service="another"), Fault.FOREIGN),
         (forge(BYE, key_id=1), Fault.KEY),
-        (forge(BYE)[:-1] + b"\0", Fault.TAG),
+        (forge(BYE)[:-1] + b"\0", Fault.DAMAGED),
         (forge(BYE, sender=0), Fault.SENDER),
         (forge(BYE, incarnation=TOO_HIGH), Fault.SENDER),
         (forge(BYE, sender=PEER), Fault.OWN),
@@ -148,13 +148,13 @@ def test_a_second_node_with_our_id_can_be_seen() -> None:
 
 def test_nothing_is_told_of_an_unverified_sender() -> None:
     outcome = LISTENER.decode(forge(BYE, sender=PEER)[:-1] + b"\0")
-    assert outcome == Rejected(Fault.TAG)
+    assert outcome == Rejected(Fault.DAMAGED)
 
 
 def test_another_election_is_told_apart_even_with_a_copied_hash() -> None:
     stranger = Codec("another", ME).encode(HEADER, Bye())
     assert fault(stranger) is Fault.FOREIGN
-    assert fault(stranger[:7] + forge(BYE)[7:15] + stranger[15:]) is Fault.TAG
+    assert fault(stranger[:7] + forge(BYE)[7:15] + stranger[15:]) is Fault.DAMAGED
 
 
 def test_a_short_greeting_is_not_answered() -> None:

@@ -18,6 +18,7 @@ from followtheleader.config.durations import MS
 from followtheleader.config.loader import examine
 from followtheleader.config.promises import promises
 from followtheleader.config.settings import Settings
+from followtheleader.config.stages import stage
 from followtheleader.meaning import DEFAULT_ROLE_FILE
 
 USAGE = """\
@@ -92,6 +93,12 @@ class _Report:
                 for key, label, span, why in timeline.waits(settings)
             ],
             "promises": promises(settings),
+            "keys": {
+                "file": settings.key_file,
+                "mode": settings.key_mode if settings.key_file else "none",
+                "names": [key.name for key in settings.keys],
+                "explanation": stage(settings),
+            },
         }
 
     def as_text(self, paint: terminal.Paint, width: int) -> str:
@@ -111,6 +118,7 @@ class _Report:
         lines += [_wait(wait, width) for wait in timeline.waits(settings)]
         lines += ["", paint("bold", "What this group promises")]
         lines += [_item(promise, width) for promise in promises(settings)]
+        lines += ["", paint("bold", "What is signed"), _item(stage(settings), width)]
         return "\n".join([*lines, *warnings])
 
 
@@ -230,6 +238,7 @@ def _about_units(reports: list[_Report]) -> None:
     for report in reports:
         if report.settings and os.path.dirname(report.settings.path) == CONFIG_DIR:
             report.warnings += advice.untrusted(report.settings)
+            report.warnings += advice.unreadable_keys(report.settings)
             report.warnings += bound_units.warnings(report.settings)
 
 

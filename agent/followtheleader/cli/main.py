@@ -26,6 +26,7 @@ COMMANDS = {
     "bind": "have a unit run on the leader only",
     "unbind": "undo that",
     "check": "every fault of a configuration, or what it promises",
+    "keygen": "a key with which the members of a group sign",
     "example-config": "a configuration to start from",
     "schema": "the configuration as a JSON schema, for editors",
 }
@@ -135,6 +136,10 @@ def load(name: str) -> tuple[str, Callable[[list[str]], int]]:
         from followtheleader.cli import example_config
 
         return example_config.USAGE, example_config.main
+    if name == "keygen":
+        from followtheleader.cli import keygen
+
+        return keygen.USAGE, keygen.main
     if name == "fence":
         from followtheleader.cli import fence
 

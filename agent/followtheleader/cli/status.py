@@ -82,6 +82,7 @@ def render(answer: Facts, paint: Paint, wall_now: float) -> str:
         ("Lease", _lease(answer)),
         ("Quorum", _quorum(answer)),
         ("Sits out", _sitting_out(answer)),
+        ("Keys", _keys(answer)),
         ("Reason", terminal.clean(answer.get("reason", ""))),
         ("Last hook", _last_hook(answer, wall_now)),
         ("Agent", _agent(answer)),
@@ -151,6 +152,20 @@ def _sitting_out(answer: Facts) -> str:
     return f"does not claim for {terminal.span(left)} more; the log says why" if left else ""
 
 
+def _keys(answer: Facts) -> str:
+    keys = answer.get("keys")
+    if not keys:
+        return ""
+    if keys["mode"] == "none":
+        return "none: whoever is on this network can move roles"
+    signs, accepts = keys["signs_with"], keys["accepts"]
+    others = [name for name in accepts if name != signs]
+    parts = [f"signs with {signs}" if signs else "sends unsigned"]
+    parts += [f"accepts {'also ' if signs else ''}{', '.join(others)}"] if others else []
+    parts += ["nothing unsigned counts" if keys["protected"] else "unsigned still counts"]
+    return terminal.clean(", ".join(parts))
+
+
 def _last_hook(answer: Facts, wall_now: float) -> str:
     hook = answer.get("last_hook")
     if not hook:
@@ -169,6 +184,16 @@ def _agent(answer: Facts) -> str:
         f"version {answer.get('version')}, pid {answer.get('pid')}, "
         f"UDP port {answer.get('port')}{on}"
     )
+
+
+def _signature(answer: Facts, member: Facts) -> list[str]:
+    """How a member signs, where that is not as this node does."""
+    keys = answer.get("keys") or {}
+    signed = keys.get("members", {})
+    if member["id"] not in signed or signed[member["id"]] == keys.get("signs_with"):
+        return []
+    key = signed[member["id"]]
+    return [f"signs with {terminal.clean(key)}" if key else "unsigned"]
 
 
 def _members(answer: Facts) -> str:
@@ -195,6 +220,7 @@ def _member(answer: Facts, member: Facts) -> tuple[str, str, str, str, str]:
     notes += ["witness"] if member.get("witness") else []
     if answer.get("quorum") and member["id"] != answer.get("id") and not member.get("voter"):
         notes.append("not a voter")
+    notes += _signature(answer, member)
     name, address = (terminal.clean(member.get(key) or "") for key in ("name", "address"))
     priority = member.get("priority")
     return name, address, "" if priority is None else str(priority), seen, ", ".join(notes)

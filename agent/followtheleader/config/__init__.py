@@ -2,8 +2,9 @@
 
 Promise: `load` returns settings that are complete and agree with each other, or raises
 `ConfigError` with one line for each fault, ``file:line:column: key: what is wrong, what would be
-right``. Nothing else comes out of it, whatever bytes the file holds. It reads that one file, looks
-up the host's name, and touches nothing else: whether a hook exists is asked by ``advice``.
+right``. Nothing else comes out of it, whatever bytes the file holds. It reads that one file and the
+key file that it names, looks up the host's name, and touches nothing else: whether a hook exists is
+asked by ``advice``.
 
     schema    the one table of every key: parser, example file, check and man page follow it
     kinds     what a key may hold: a number, a duration, a list of names … (places: addresses,
@@ -12,6 +13,8 @@ up the host's name, and touches nothing else: whether a hook exists is asked by 
     nodes     YAML to bounded values; constructs nothing (syntax tells what is not YAML, faults
               collects everything that is told)
     loader    values to `Settings`; the rules between keys
+    keyfile   the keys that sign: read, judged, and never shown
+    stages    how far a group has come from unsigned to signed, in words
     options   the options of a Python program, judged by the same table
     settings  the result, without a trace of YAML
     advice    what is allowed but perhaps not meant

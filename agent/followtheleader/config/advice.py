@@ -17,6 +17,7 @@ from dataclasses import replace
 from followtheleader.config import timeline
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.config.faults import near_miss, printable, show
+from followtheleader.config.keyfile import CREDENTIALS, why_not_for_agent
 from followtheleader.config.loader import default_of
 from followtheleader.config.settings import Command, Settings
 from followtheleader.core.addresses import is_loopback
@@ -77,6 +78,14 @@ def untrusted(settings: Settings) -> list[str]:
         paths += found
     reasons = ((path, why_untrusted(path)) for path in dict.fromkeys(paths))
     return [f"{path}: refused under systemd: {reason}" for path, reason in reasons if reason]
+
+
+def unreadable_keys(settings: Settings) -> list[str]:
+    """Return what keeps the agent's unit from reading the keys."""
+    if settings.key_file is None or settings.key_file.startswith(CREDENTIALS):
+        return []
+    why = why_not_for_agent(settings.key_file)
+    return [f"key_file: {why}"] if why else []
 
 
 def why_never_leads(settings: Settings) -> str:

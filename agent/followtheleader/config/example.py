@@ -1,8 +1,8 @@
 """The example file, made from the table of keys.
 
 Promise: the text is a valid configuration as it stands, and stays one when any of its ``#key:``
-lines, or all, lose their ``#``. A comment that is not a key has a space after its ``#``. The first
-line names the JSON schema to editors.
+lines, or all, lose their ``#`` (key_mode not without key_file). A comment that is not a key has a
+space after its ``#``. The first line names the JSON schema to editors.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--instance")
     options = parser.parse_args(arguments)
     try:
-        settings = load(options.file, options.instance)
+        settings = load(options.file, options.instance, keys=False)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return os.EX_CONFIG

@@ -12,14 +12,15 @@ import re
 import socket
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from followtheleader.config import nodes
+from followtheleader.config import keyfile, nodes
 from followtheleader.config.durations import format_duration
 from followtheleader.config.faults import Faults, Place, near_miss, show
+from followtheleader.config.keyfile import NamedKey
 from followtheleader.config.kinds import NODE_NAME, surprise
 from followtheleader.config.schema import (
     BY_NAME,
@@ -47,12 +48,16 @@ _RESERVED = ("role",)
 """/run/ftl/role is the link to the primary's role file: no instance can have that directory."""
 
 
-def load(path: str, instance: str | None = None) -> Settings:
-    """Read the file at ``path`` as the configuration of ``instance`` (default: the file's stem).
+def load(path: str, instance: str | None = None, *, keys: bool = True) -> Settings:
+    """Read the file at ``path`` as the configuration of ``instance`` (default: the file's stem),
+    and the key file that it names (not without ``keys``).
 
     Raises `ConfigError` with every fault.
     """
-    return parse(_read(path), path, instance)
+    examination = _examine(_read(path), path, instance, None, keys=keys)
+    if examination.settings is None:
+        raise ConfigError(examination.faults)
+    return examination.settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +75,15 @@ class Examination:
 
 
 def examine(path: str, instance: str | None = None) -> Examination:
-    """Read the file at ``path`` as `load` does, and return also what a fault leaves whole."""
+    """Read the file at ``path`` as `load` does, and return also what a fault leaves whole.
+
+    Keys that only a unit of systemd can read are no fault.
+    """
     try:
         data = _read(path)
     except ConfigError as error:
         return Examination(None, error.faults, {}, "")
-    return _examine(data, path, instance, None)
+    return _examine(data, path, instance, None, keys=True, outside=True)
 
 
 def parse(
@@ -91,7 +99,16 @@ def parse(
     return examination.settings
 
 
-def _examine(data: bytes, path: str, instance: str | None, host_name: str | None) -> Examination:
+def _examine(
+    data: bytes,
+    path: str,
+    instance: str | None,
+    host_name: str | None,
+    *,
+    keys: bool = False,
+    outside: bool = False,
+) -> Examination:
+    """``keys``: read them; ``outside`` of the unit, if that is what it takes, they stay unread."""
     faults = Faults(path)
     name = _instance_name(path, instance, faults)
     named = not faults
@@ -112,9 +129,35 @@ def _examine(data: bytes, path: str, instance: str | None, host_name: str | None
     whole = [event for event in EVENTS if known and not given.broken("hooks", f"hooks.on_{event}")]
     commands = {event: given.value(f"hooks.on_{event}") for event in whole}
     hooks_dir = hooks_dir_of(path, name)
-    if faults:
-        return Examination(None, faults.error().faults, commands, hooks_dir)
-    return Examination(_settings(given, path, name, host_name), [], commands, hooks_dir)
+    ring, wrong = _read_keys(given, outside=outside) if keys else ((), [])
+    told = faults.error().faults if faults else []
+    if told or wrong:
+        return Examination(None, told + wrong, commands, hooks_dir)
+    settings = replace(_settings(given, path, name, host_name), keys=ring)
+    return Examination(settings, [], commands, hooks_dir)
+
+
+def _read_keys(given: _Given, *, outside: bool) -> tuple[tuple[NamedKey, ...], list[str]]:
+    """Return the keys, and the faults that lie in their file; those of the path go to ``given``."""
+    named = given.values.get("key_file")
+    if named is None:
+        return (), []
+    path = keyfile.expanded(named)
+    if path is None:
+        if not outside:
+            text = (
+                f"{named}: CREDENTIALS_DIRECTORY is not set; systemd sets it for a unit with "
+                "LoadCredential=, name a path elsewhere"
+            )
+            _tell(given, "key_file", text)
+        return (), []
+    try:
+        return keyfile.read_keys(path), []
+    except keyfile.KeyFileFault as fault:
+        _tell(given, "key_file", str(fault))
+        return (), []
+    except ConfigError as error:
+        return (), error.faults
 
 
 @cache
@@ -228,6 +271,9 @@ def _check_rules(given: _Given, instance: str, host_name: str) -> None:
     _check_group(given, host_name)
     _check_timing(given)
     _check_network(given)
+    if given.has("key_mode") and not given.has("key_file"):
+        text = "needs key_file, without a key nothing is signed; name it, or leave key_mode out"
+        _tell(given, "key_mode", text)
     if given.value("role_file") == f"/run/ftl/{instance}/role":
         _tell(given, "role_file", "is the role file itself, name the link that shall point to it")
 
@@ -330,6 +376,8 @@ def _settings(given: _Given, path: str, instance: str, host_name: str) -> Settin
         interfaces=value("interfaces"),
         discovery=value("discovery"),
         peers=value("peers"),
+        key_file=value("key_file"),
+        key_mode=value("key_mode"),
         hooks=HookSettings(
             commands=MappingProxyType({event: value(f"hooks.on_{event}") for event in EVENTS}),
             timeout=value("hooks.timeout"),

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 
 from followtheleader.config.faults import show
+from followtheleader.config.keyfile import CREDENTIALS
 from followtheleader.config.kinds import CONTROL, Schema, Tell, anchored, text_of
 from followtheleader.config.settings import Command, PeerAddress
 from followtheleader.config.values import ListNode, MapNode, Node
@@ -121,6 +122,30 @@ class FilePath:
         if text is None:
             return None
         wrong = _wrong_path(text)
+        if wrong is not None:
+            tell(node, f"{wrong}, write {self.expects}")
+            return None
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFilePath:
+    """The absolute path of a file, or one below systemd's directory of credentials."""
+
+    expects: str = f"an absolute path such as /etc/ftl/svc.key, or {CREDENTIALS}/key"
+
+    @property
+    def schema(self) -> Schema:
+        """From the root on, or from the credentials on."""
+        pattern = anchored(rf"(?:{re.escape(CREDENTIALS)})?{_PATH}")
+        return {"type": "string", "pattern": pattern, "maxLength": MAX_PATH}
+
+    def parse(self, node: Node, tell: Tell) -> str | None:
+        """Return the path, as it stands there."""
+        text = text_of(node, tell, self.expects)
+        if text is None:
+            return None
+        wrong = _wrong_path(text.removeprefix(CREDENTIALS))
         if wrong is not None:
             tell(node, f"{wrong}, write {self.expects}")
             return None

@@ -30,7 +30,7 @@ def promises(settings: Settings) -> list[str]:
     needed = count // 2 + 1
     found = [
         "at most one leader at any instant, whatever network, pauses and restarts do, while clocks "
-        f"run at most {CLOCKS_DIFFER}% fast or slow",
+        f"run at most {CLOCKS_DIFFER}% fast or slow{_forged(settings)}",
         f"its job has ended before the next one starts{_unless(settings)}; on_follower, which runs "
         "when the job has ended, is waited for after a stop and a crash only",
     ]
@@ -48,6 +48,12 @@ def promises(settings: Settings) -> list[str]:
             f"with each other; {count - needed} may be dead or cut off"
         )
     return found
+
+
+def _forged(settings: Settings) -> str:
+    if settings.key_file and settings.key_mode == "require":
+        return ""
+    return ", and while nobody on the network forges datagrams (see what is signed)"
 
 
 def _unless(settings: Settings) -> str:

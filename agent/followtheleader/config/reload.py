@@ -42,9 +42,11 @@ class Changes:
         """
         before, after = _flat(running), _flat(read)
         changed = [key for key in KEYS if before.get(key.name) != after.get(key.name)]
-        own = {key.name: after[key.name] for key in changed if key.reload and not key.section}
+        own = {
+            key.name: getattr(read, key.name) for key in changed if key.reload and not key.section
+        }
         return cls(
-            settings=replace(running, hooks=read.hooks, **own),
+            settings=replace(running, hooks=read.hooks, keys=read.keys, **own),
             applied=list(own),
             hooks=[key.name for key in changed if key.section == "hooks"],
             restart=[key.name for key in changed if not key.reload],
@@ -56,16 +58,16 @@ class Changes:
         return {"applied": self.applied, "hooks": self.hooks, "restart": self.restart}
 
 
-async def at_rest(path: str) -> None:
-    """Wait until nobody has written to ``path`` for a tenth of a second; two seconds at most.
+async def at_rest(*paths: str) -> None:
+    """Wait until nobody has written to ``paths`` for a tenth of a second; two seconds at most.
 
     An editor that empties a file before it fills it would otherwise be read in between, and an
     empty file is a valid configuration.
     """
-    before = _stamp(path)
+    before = [_stamp(path) for path in paths]
     for _ in range(MOST_LOOKS):
         await asyncio.sleep(LOOK_SECONDS)
-        now = _stamp(path)
+        now = [_stamp(path) for path in paths]
         if now == before:
             return
         before = now
@@ -82,6 +84,8 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
 def _flat(settings: Settings) -> dict[str, Any]:
     flat = {key.name: getattr(settings, key.name) for key in KEYS if key.name in _FIELDS}
     flat.update({f"hooks.on_{event}": settings.hooks.commands[event] for event in EVENTS})
+    # What the file holds is what matters: a reload reads it again, also where its name stays.
+    flat["key_file"] = (settings.key_file, settings.keys)
     flat["hooks.timeout"] = settings.hooks.timeout
     flat["hooks.on_failure"] = settings.hooks.on_failure
     return flat

@@ -22,7 +22,8 @@ from followtheleader.config.kinds import (
     Kind,
     ListOf,
 )
-from followtheleader.config.places import Commands, FilePath, ListenAddress, Peer
+from followtheleader.config.places import Commands, FilePath, KeyFilePath, ListenAddress, Peer
+from followtheleader.config.settings import KEY_MODES
 
 PRESETS = {"default": 250 * MS, "fast": 25 * MS, "relaxed": 750 * MS}
 """``timing``: a name for a heartbeat interval."""
@@ -274,6 +275,29 @@ KEYS: tuple[Key, ...] = (
         example="[10.0.0.2, host-b:9001]",
         reload=True,
     ),
+    Key(
+        name="key_file",
+        kind=KeyFilePath(),
+        default=None,
+        default_says="none: nothing is signed, and whoever is on the network can move roles",
+        meaning="The file with the group's keys, the same on every node: a line `name secret` for "
+        "each; the first signs, all are accepted. Made by ftl-agent keygen, readable by root and "
+        "group ftl only. A path that begins with ${CREDENTIALS_DIRECTORY} is one of systemd's "
+        "LoadCredential=. A reload reads it again.",
+        example="/etc/ftl/svc.key",
+        reload=True,
+    ),
+    Key(
+        name="key_mode",
+        kind=Choice(KEY_MODES),
+        default="require",
+        meaning="How far a running group has come from unsigned to signed: accept (sends unsigned, "
+        "accepts signed, too), sign (signs, accepts unsigned, too), require (signs, and nothing "
+        "unsigned counts). Only require protects. Take each step on every node before the next. "
+        "Needs key_file.",
+        example="sign",
+        reload=True,
+    ),
     _hook("leader", "when this node becomes the leader", "/usr/local/bin/take-over.sh"),
     _hook("follower", "when it stops leading", '[/usr/bin/logger, "not leading"]'),
     _hook("reelection", "when the leader is lost and a new election starts", "[]"),
@@ -338,6 +362,12 @@ _MEANT = {
     "members": "voters",
     "interface": "interfaces",
     "heartbeat": "heartbeat_interval",
+    "key": "key_file",
+    "keys": "key_file",
+    "secret": "key_file",
+    "password": "key_file",
+    "auth": "key_file",
+    "encrypt": "key_file",
     "on_lead": "hooks.on_leader",
     "on_follow": "hooks.on_follower",
 }

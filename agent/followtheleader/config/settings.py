@@ -9,10 +9,14 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from followtheleader.config.keyfile import NamedKey
 from followtheleader.core.timing import Timing
 
 EVENTS = ("leader", "follower", "reelection", "error")
 """The events that run hooks; the key of each is ``hooks.on_EVENT``."""
+
+KEY_MODES = ("accept", "sign", "require")
+"""``key_mode``, in the order in which a running group goes through them."""
 
 Command = tuple[str, ...]
 """An argument vector. The first word is an absolute path; no shell is involved."""
@@ -48,7 +52,7 @@ class Settings:
     """The configuration of one instance; the keys' meanings are in ``schema.KEYS``.
 
     ``path`` is absolute. ``port`` None: not set. ``interfaces`` empty: the usable ones. ``voters``
-    empty: an open group.
+    empty: an open group. ``keys``: what the ``key_file`` holds, where it was read.
     """
 
     instance: str
@@ -69,9 +73,12 @@ class Settings:
     interfaces: tuple[str, ...]
     discovery: tuple[str, ...]
     peers: tuple[PeerAddress, ...]
+    key_file: str | None
+    key_mode: str
     hooks: HookSettings
     role_file: str
     primary: bool
+    keys: tuple[NamedKey, ...] = ()
 
     @property
     def timing(self) -> Timing:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum, unique
+
 from followtheleader.core.messages import Message, Release
 from followtheleader.core.types import (
     Address,
@@ -126,6 +128,26 @@ class Stopped:
     """The end of the last lock that this acceptor granted (0: none), for a clean restart."""
 
 
+@unique
+class Unheard(StrEnum):
+    """Why a datagram that is whole and for us was dropped; the words by which it is counted."""
+
+    REPLAYED = "replayed"
+    REPEATED = "repeated-release"
+    STALE = "stale-incarnation"
+    UNVERIFIED = "unverified"
+    INCOMPATIBLE = "incompatible"
+
+
+@value
+class Dropped:
+    """A datagram changed nothing. Count it."""
+
+    reason: Unheard
+    sender: Owner
+    source: Address
+
+
 @value
 class Note:
     """Worth a line in the log. ``kind`` is stable and machine-readable."""
@@ -147,5 +169,6 @@ Action = (
     | PauseChanged
     | Restart
     | Stopped
+    | Dropped
     | Note
 )

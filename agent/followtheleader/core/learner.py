@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from followtheleader.core.acceptor import Answer, Lock, Pledge
-from followtheleader.core.actions import Restart
+from followtheleader.core.actions import Dropped, Restart, Unheard
 from followtheleader.core.addresses import worth_telling
 from followtheleader.core.context import Context
 from followtheleader.core.events import Received
@@ -107,13 +107,33 @@ class Learner:
             case Hello():
                 if members.greeted(header, message, source, now, out):
                     self._on_hello(header, message)
+                else:
+                    self._drop(event)
             case Release():
                 if members.may_release(header):
                     self._on_release(header, message)
+                else:
+                    self._drop(event)
             case _:
                 peer = members.speaker(header, source, now, out)
                 if peer is not None:
                     self._on_member_said(peer, message)
+                else:
+                    self._drop(event)
+
+    def _drop(self, event: Received) -> None:
+        """Say why the members did not let it pass."""
+        sender = event.header.sender
+        peer = self._c.membership.peers.get(sender.id)
+        if peer is None or peer.owner.incarnation < sender.incarnation:
+            reason = Unheard.UNVERIFIED
+        elif peer.owner != sender:
+            reason = Unheard.STALE
+        elif isinstance(event.message, Release):
+            reason = Unheard.REPEATED  # a last will is sent three times, word for word
+        else:
+            reason = Unheard.REPLAYED if peer.compatible else Unheard.INCOMPATIBLE
+        self._c.out.add(Dropped(reason, sender, event.source))
 
     def _on_member_said(self, peer: Peer, message: Said) -> None:
         match message:

@@ -2,7 +2,7 @@
 
     layout   what a datagram looks like: sizes, offsets, type numbers, the faults it can have
     body     each message's fields
-    seal     the tag at the end
+    seal     the tag at the end, and the keys that make it
     codec    `Codec`: header, body and tag together; the only door for what comes in
     sender   `Sender`: numbers what goes out, and writes the last will
 
@@ -13,14 +13,27 @@ sends is a value to be counted (`Rejected`), never an exception; what only we ca
 """
 
 from followtheleader.wire.codec import Codec, Rejected
-from followtheleader.wire.layout import MAX_DATAGRAM, RELEASE_TYPE, Fault, election_hash
+from followtheleader.wire.layout import (
+    CHECKSUM_KEY,
+    KEY_OFFSET,
+    MAX_DATAGRAM,
+    RELEASE_TYPE,
+    Fault,
+    election_hash,
+)
+from followtheleader.wire.seal import NO_KEYS, Key, KeyRing
 from followtheleader.wire.sender import Sender
 
 __all__ = [
+    "CHECKSUM_KEY",
+    "KEY_OFFSET",
     "MAX_DATAGRAM",
+    "NO_KEYS",
     "RELEASE_TYPE",
     "Codec",
     "Fault",
+    "Key",
+    "KeyRing",
     "Rejected",
     "Sender",
     "election_hash",

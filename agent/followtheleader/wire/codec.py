@@ -2,8 +2,8 @@
 
 It promises that what it decodes was sealed for this election by somebody else, is meant for this
 node, and is whole; the tag is verified before a byte of the body is looked at. It does not promise
-that the datagram is new (that is the election's window against replays), nor, without a key, who
-sent it.
+that the datagram is new (that is the election's window against replays), nor, where unsigned ones
+count, who sent it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from followtheleader.wire.layout import (
     Fault,
     election_hash,
 )
-from followtheleader.wire.seal import Seal
+from followtheleader.wire.seal import NO_KEYS, KeyRing, Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,16 @@ class Codec:
 
     versions = VERSIONS
 
-    def __init__(self, service: str, me: NodeId) -> None:
+    def __init__(self, service: str, me: NodeId, ring: KeyRing = NO_KEYS) -> None:
         ensure(0 < me < 2**64, "a node's id has 64 bits and is not 0")
         self._me = me
+        self._service = service
         self._election = election_hash(service)
-        self._seal = Seal(self._election)
+        self._seal = Seal(service, ring)
+
+    def use(self, ring: KeyRing) -> None:
+        """Sign and verify by the keys of ``ring`` from now on."""
+        self._seal = Seal(self._service, ring)
 
     def encode(self, header: Header, message: Message) -> bytes:
         """Return the sealed datagram, at most 160 bytes (a greeting: 1,024).

@@ -6,7 +6,7 @@ other what they speak.
      0  magic F2                1 byte     never the first byte of the seed's ASCII ``PING``
      1  version                 1          of the body; of greetings 1, for ever
      2  type                    1          `Type`
-     3  key id                  1          0: the tag is a checksum
+     3  key id                  1          0: the tag is a checksum, and nothing is signed
      4  flags                   1          reserved: sent as 0, ignored
      5  length                  2          of the whole datagram, tag included
      7  election                8          blake2s-64 of the service name
@@ -80,8 +80,10 @@ class Fault(StrEnum):
     VERSION = "version"
     LENGTH = "length"
     FOREIGN = "foreign-election"
+    UNSIGNED = "unsigned"
     KEY = "unknown-key"
     TAG = "bad-tag"
+    DAMAGED = "bad-checksum"
     SENDER = "bad-sender"
     OWN = "own"
     RECEIVER = "other-receiver"

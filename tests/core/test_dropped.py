@@ -1,0 +1,53 @@
+"""Whatever the members let pass by is said, with the reason: the shell counts it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from followtheleader.core.actions import Dropped, Unheard
+from followtheleader.core.events import Received
+from followtheleader.core.messages import Ask, Heartbeat, Message, Release
+from followtheleader.core.types import MAX_TERM, Owner
+from sim.table import Flight, Table, three
+
+SOURCE = ("10.0.0.1", 9001)
+
+
+def heard(table: Table, flight: Flight, message: Message | None = None, **header: object) -> object:
+    """Let its target hear ``flight`` (with another message or header); what it says of that."""
+    election = table.seats[flight.target].election
+    assert election is not None
+    changed = replace(flight.header, **header)  # type: ignore[arg-type]
+    event = Received(changed, message or flight.message, SOURCE)
+    orders = election.step(event, table.now)
+    dropped = [order for order in orders if isinstance(order, Dropped)]
+    assert len(dropped) <= 1
+    if dropped:
+        assert (dropped[0].sender, dropped[0].source) == (changed.sender, SOURCE)
+    return dropped[0].reason if dropped else None
+
+
+def test_each_reason() -> None:
+    table = three(quorum=False)
+    table.run_for(300)
+    beat = table.last("a", "b", Heartbeat)
+    sender = beat.header.sender
+    counter = beat.header.counter + 1000
+    assert heard(table, beat, counter=counter) is None
+    assert heard(table, beat, counter=counter) is Unheard.REPLAYED
+    assert heard(table, beat, counter=counter - 64) is Unheard.REPLAYED
+    assert heard(table, beat, counter=counter - 63) is None, "late, and within the window"
+    earlier = Owner(sender.id, sender.incarnation - 1)
+    assert heard(table, beat, sender=earlier) is Unheard.STALE
+    later = Owner(sender.id, sender.incarnation + 1)
+    assert heard(table, beat, Ask(5), sender=later) is Unheard.UNVERIFIED
+    assert heard(table, beat, sender=Owner(77, 1)) is Unheard.UNVERIFIED
+
+
+def test_a_last_will_is_heard_once() -> None:
+    table = three(quorum=False)
+    table.run_for(300)
+    beat = table.last("a", "b", Heartbeat)
+    will = Release(1, 0)
+    assert heard(table, beat, will, counter=MAX_TERM) is None
+    assert heard(table, beat, will, counter=MAX_TERM) is Unheard.REPEATED
