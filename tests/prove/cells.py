@@ -105,7 +105,8 @@ class Seat(NamedTuple):
     ``rate``: by how many units its clock advances in a tick. ``claims``, ``crashes``,
     ``step_downs``: how often it may do so at most. ``voter``: its name among the voters, if that is
     not ``name``. ``floor``: the term that its disk remembers. ``waits``: it does not claim before
-    this tick. ``forgets``: its disk is lost with it.
+    this tick. ``forgets``: its disk is lost in a crash,
+    and then nothing is promised of tokens.
     """
 
     name: str

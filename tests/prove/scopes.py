@@ -119,7 +119,7 @@ def _all() -> tuple[Scope, ...]:
             "the same, with heartbeats renewed; the first crashes, and its next life claims",
             *("ab ac bc", 3),
             _seat("a", 2, 1, timing=renewed, forgets=True),
-            _seat("b", 1, timing=renewed, floor=LATER_TERMS, waits=3),
+            _seat("b", 2, timing=renewed, waits=3),
             _seat("c", timing=renewed),
         ),
         _scope(

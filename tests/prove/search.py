@@ -83,6 +83,8 @@ class Search:
     def __init__(self, scope: Scope, *, traced: bool = False) -> None:
         self._scope = scope
         self._seats = range(len(scope.seats))
+        # Where a disk is lost tokens may come again: two leaders are all that is looked for.
+        self._remembers = not any(seat.forgets for seat in scope.seats)
         self._cells = Cells(scope.seats, scope.voters, scope.links)
         self._nodes: list[tuple[int, frozenset[int]]] = []
         self._node_numbers: dict[tuple[int, frozenset[int]], int] = {}
@@ -168,7 +170,7 @@ class Search:
         for to, word in move.said:
             told = self._told.get((after[to], word))
             after[to] = told if told is not None else self._tell(after[to], word)
-        for token in move.tokens:
+        for token in move.tokens if self._remembers else ():
             newest, whose = after[-2:]
             own = self._life_of(seat, move.node)
             if token < newest or (token == newest and whose != own):
@@ -180,10 +182,8 @@ class Search:
 
     def _life_of(self, seat: int, node: int) -> int:
         """Return whose tokens may not be published again by another: a number above 0."""
-        if self._scope.seats[seat].forgets:
-            return seat + 1  # what it has published is lost with its disk
         lives = self._cells.cell(self._nodes[node][0]).incarnation
-        return lives * len(self._seats) + seat + 1
+        return lives * len(self._seats) + seat
 
     def _sleep(self, tick: int, states: set[State]) -> set[State]:
         """Return the states that the next tick begins with."""
