@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
+import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ import pytest
 from cli.command import SECONDS, clean_environment
 from cli.share import RAN, Running, Share
 
+F_SETOWN_EX, F_OWNER_TID = 15, 0
+"""fcntl(2); Python does not name them."""
 CLOSE_ALL = "exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-"
 """As sudo and daemons do with what they were started with."""
 COUNTING = """
@@ -249,6 +253,8 @@ def leased(share: Share) -> Iterator[int]:
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
     fd = os.open(share.file, os.O_RDONLY)
     try:
+        # To this thread, which has it blocked: a runner's other thread would die of it.
+        fcntl.fcntl(fd, F_SETOWN_EX, struct.pack("ii", F_OWNER_TID, threading.get_native_id()))
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         yield fd
     finally:
