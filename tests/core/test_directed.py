@@ -193,7 +193,7 @@ def test_a_lease_counts_from_the_sending() -> None:
     beat = table.until_said("a", "b", Heartbeat)
     sent = table.now
     ack = table.until_said("b", "a", Ack)
-    assert (ack.message, beat.source) == (Ack(table.view("a").term, _seq(beat.message)), "a")
+    assert (ack.message, beat.source) == (Ack(table.view("a").term, _seq(beat.message), 1), "a")
     table.run_for(500)
     table.deliver(ack)
     assert table.view("a").deadline == sent + 800 * MS

@@ -83,7 +83,7 @@ def test_no_lock_below_a_term_that_was_acknowledged() -> None:
     assert table.view("b").lock_owner is None
     for term in (7, 51):
         assert table.say("c", "b", beat(term)) == [Nack(term, 51, contended=False)]
-    assert table.say("c", "b", beat(52)) == [Ack(52, 1)]
+    assert table.say("c", "b", beat(52)) == [Ack(52, 1, 1)]
 
 
 def test_a_life_that_has_not_answered_is_not_heard() -> None:
@@ -141,7 +141,7 @@ def test_who_locks_another_gives_its_claim_up() -> None:
     claim = table.until_said("a", "c", Prepare)
     table.deliver(claim)
     promise = table.last("c", "a", Promise)
-    assert table.say("b", "a", beat(90))[-1] == Ack(90, 1)
+    assert table.say("b", "a", beat(90))[-1] == Ack(90, 1, 1)
     assert table.deliver(promise) == []
     assert table.view("a").lock_owner == table.seats["b"].owner
     table.run_for(300)
@@ -235,7 +235,7 @@ def test_what_was_not_written_is_tried_again_before_it_is_spoken() -> None:
         assert table.say("c", "b", replace(beat(5), seq=seq)) == []
         table.run_for(10_100)
     table.seats["b"].disk_fails = False
-    assert table.say("c", "b", replace(beat(5), seq=4)) == [Ack(5, 4)]
+    assert table.say("c", "b", replace(beat(5), seq=4)) == [Ack(5, 4, 1)]
     assert table.seats["b"].memory.floor == 5
 
 
@@ -330,6 +330,22 @@ def test_a_lease_is_as_old_as_the_majority_s_support() -> None:
     assert table.view("a").deadline == deadline
     table.run_for(500)
     assert table.leaders() == []
+
+
+def test_what_an_earlier_life_was_told_supports_nobody() -> None:
+    """b acknowledged a heartbeat of a's earlier life, which had the same number under the same
+    term, for a has lost its disk since. Heard late, that carries no lease on; the right word does.
+    """
+    table = three(quorum=True, priorities=NEVER_LEAD)
+    table.close_road("b>a", "c>a")
+    table.run_for(300)
+    newest = table.last("a", "b", Heartbeat).message
+    assert isinstance(newest, Heartbeat)
+    deadline = table.view("a").deadline
+    table.say("b", "a", Ack(newest.term, newest.seq, incarnation=0))
+    assert table.view("a").deadline == deadline
+    table.say("b", "a", Ack(newest.term, newest.seq, incarnation=1))
+    assert (table.view("a").deadline or 0) > (deadline or 0)
 
 
 # -- the lease and its end

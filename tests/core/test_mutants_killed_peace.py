@@ -58,7 +58,7 @@ def test_a_claim_raises_no_term() -> None:
     assert table.view("b").max_term == 0
     table.run_for(201)
     assert table.say("a", "b", Prepare(7)) == [Promise(7)]
-    assert table.say("a", "b", beat(7)) == [Ack(7, 1)]
+    assert table.say("a", "b", beat(7)) == [Ack(7, 1, 1)]
     assert table.view("b").max_term == 7
 
 
@@ -90,7 +90,7 @@ def test_hearsay_is_not_passed_on() -> None:
 def test_hearsay_gives_way_to_what_is_heard() -> None:
     """d leads as well and a hears it: that is worth more than c's word for b."""
     table = follower_by_hearsay()
-    assert table.say("d", "a", beat(900)) == [Ack(900, 1)]
+    assert table.say("d", "a", beat(900)) == [Ack(900, 1, 1)]
     assert table.view("a").lock_owner == table.seats["d"].owner
 
 

@@ -109,7 +109,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Nack, numbers, numbers, st.booleans()),
     busies,
     heartbeats,
-    st.builds(Ack, numbers, numbers),
+    st.builds(Ack, numbers, numbers, numbers),
     st.builds(Challenge, u64, heartbeats),
     st.builds(Release, numbers, u64),
     st.builds(Refute, owners, numbers),

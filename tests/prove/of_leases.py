@@ -50,6 +50,19 @@ LEASES: tuple[Mutant, ...] = (
         (HOLES + "test_1_acknowledgements_of_an_earlier_tenure_count_for_nothing",),
     ),
     Mutant(
+        "ack-of-another-life",
+        "3 identity: an ACK is for one incarnation",
+        (
+            Patch(
+                "proposer.py",
+                "        if ack.incarnation != self._me.incarnation:\n",
+                "        if False:\n",
+            ),
+        ),
+        (KILLED + "test_what_an_earlier_life_was_told_supports_nobody",),
+        scope="lives",
+    ),
+    Mutant(
         "token-published-early",
         "hole 10: a token is published after M ACKs carry it",
         (Patch("lease.py", "if len(current) >= self._needed:", "if True:"),),

@@ -123,8 +123,8 @@ MEMORY: tuple[Mutant, ...] = (
             Patch(
                 "learner.py",
                 "        self._c.disk.persist()\n"
-                "        self._c.out.send(Ack(beat.term, beat.seq), peer)",
-                "        self._c.out.send(Ack(beat.term, beat.seq), peer)\n"
+                "        self._c.out.send(Ack(beat.term, beat.seq, peer.owner.incarnation), peer)",
+                "        self._c.out.send(Ack(beat.term, beat.seq, peer.owner.incarnation), peer)\n"
                 "        self._c.disk.persist()",
             ),
         ),

@@ -248,7 +248,8 @@ class Invariants:
         """A lock is granted by the ACK that leaves: who dies before it has granted nothing."""
         watched = self._of(host)
         for (owner, term, seq), (span, since) in reversed(watched.asked.items()):
-            if owner.id == receiver and (term, seq) == (ack.term, ack.seq):
+            meant = (owner.id, owner.incarnation, term, seq)
+            if meant == (receiver, ack.incarnation, ack.term, ack.seq):
                 until = since + self._true_span(host, span)
                 self._grant(host, watched, Granted(owner, term, seq, span, since, until))
                 break

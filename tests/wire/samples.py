@@ -96,7 +96,7 @@ SAMPLES: dict[str, Message] = {
     ),
     "heartbeat": HEARTBEAT,
     "release": Release(term=50, successor=0x81),
-    "ack": Ack(term=51, seq=52),
+    "ack": Ack(term=51, seq=52, incarnation=53),
     "challenge": Challenge(nonce=0x9091929394959697, heartbeat=HEARTBEAT),
     "refute": Refute(old=Owner(0x91, 1_300_000_000_000), term=53),
     "ask": Ask(nonce=0x1011121314151617),

@@ -25,7 +25,7 @@ EVERY = pytest.mark.parametrize("name", SAMPLES)
 
 RELEASE, ACK, BYE = 8, 9, 13
 TOO_HIGH = MAX_TERM
-FINE_ACK = struct.pack(">QQ", 1, 2)
+FINE_ACK = struct.pack(">QQQ", 1, 2, 3)
 
 
 def heard(datagram: bytes) -> Message:
@@ -58,7 +58,7 @@ def test_every_type_has_a_golden_datagram() -> None:
 def test_the_layout_is_the_documented_one() -> None:
     spoken_by_hand = forge(
         ACK,
-        struct.pack(">QQ", 51, 52),
+        struct.pack(">QQQ", 51, 52, 53),
         incarnation=HEADER.sender.incarnation,
         counter=HEADER.counter,
         priority=HEADER.priority,
@@ -109,8 +109,8 @@ def test_no_part_and_no_extension_passes(name: str) -> None:
         (forge(15, bytes(60)), Fault.TYPE),
         (forge(255, bytes(60)), Fault.TYPE),
         (forge(ACK, FINE_ACK[:-1]), Fault.BODY),
-        (forge(ACK, struct.pack(">QQ", TOO_HIGH, 1)), Fault.RANGE),
-        (forge(ACK, struct.pack(">QQ", 1, 2**64 - 1)), Fault.RANGE),
+        (forge(ACK, struct.pack(">QQQ", TOO_HIGH, 1, 1)), Fault.RANGE),
+        (forge(ACK, struct.pack(">QQQ", 1, 1, 2**64 - 1)), Fault.RANGE),
     ],
 )
 def test_each_fault_has_its_name(datagram: bytes, expected: Fault) -> None:
@@ -122,7 +122,7 @@ def test_a_datagram_to_anybody_is_for_us() -> None:
 
 
 def test_a_newer_member_may_append_and_set_flags() -> None:
-    assert heard(forge(ACK, FINE_ACK + b"more to say", flags=0xFF)) == Ack(1, 2)
+    assert heard(forge(ACK, FINE_ACK + b"more to say", flags=0xFF)) == Ack(1, 2, 3)
     assert heard(forge(BYE, bytes(1136))) == Bye()
     unknown_bits = struct.pack(">QQB", 1, 2, 0xFE)
     assert heard(forge(Type.NACK, unknown_bits)) == heard(
@@ -138,7 +138,8 @@ def test_the_counter_may_be_the_last_there_is() -> None:
 
 def test_numbers_are_accepted_up_to_the_limit() -> None:
     last = MAX_TERM - 1
-    assert heard(forge(ACK, struct.pack(">QQ", last, last), incarnation=last)) == Ack(last, last)
+    body = struct.pack(">QQQ", last, last, last)
+    assert heard(forge(ACK, body, incarnation=last)) == Ack(last, last, last)
 
 
 def test_a_second_node_with_our_id_can_be_seen() -> None:
@@ -243,6 +244,7 @@ def field(name: str, position: int, layout: str, value: int) -> bytes:
         ("release", 0),
         ("ack", 0),
         ("ack", 8),
+        ("ack", 16),
         ("refute", 8),
         ("refute", 16),
     ],
@@ -351,8 +353,9 @@ def hello(**changes: object) -> Hello:
 @pytest.mark.parametrize(
     "message",
     [
-        Ack(MAX_TERM, 1),
-        Ack(1, -1),
+        Ack(MAX_TERM, 1, 1),
+        Ack(1, -1, 1),
+        Ack(1, 1, MAX_TERM),
         Release(1, 2**64),
         dataclasses.replace(HEARTBEAT, support=2**16),
         dataclasses.replace(HEARTBEAT, heartbeat=MS - 1),

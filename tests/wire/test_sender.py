@@ -23,7 +23,9 @@ def sender() -> Sender:
 
 def test_every_datagram_has_the_next_counter() -> None:
     speaker = sender()
-    counters = [header(speaker.datagram(Ack(1, 2), PEER, 1), Ack(1, 2)).counter for _ in range(5)]
+    counters = [
+        header(speaker.datagram(Ack(1, 2, 3), PEER, 1), Ack(1, 2, 3)).counter for _ in range(5)
+    ]
     assert counters == [1, 2, 3, 4, 5]
 
 

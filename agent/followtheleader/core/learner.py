@@ -317,7 +317,7 @@ class Learner:
             return
         # Disk before the word that raises it: a forgotten term lets tokens go back.
         self._c.disk.persist()
-        self._c.out.send(Ack(beat.term, beat.seq), peer)
+        self._c.out.send(Ack(beat.term, beat.seq, peer.owner.incarnation), peer)
 
     def _on_release(self, header: Header, release: Release) -> None:
         self._c.membership.resigned(header.sender)

@@ -142,10 +142,12 @@ class Heartbeat:
 
 @value
 class Ack:
-    """Accepted."""
+    """Accepted: this heartbeat of this incarnation. (One that has lost its disk may use a term
+    again, and what its earlier life was told is no word to it.)"""
 
     term: Term
     seq: int
+    incarnation: int
 
 
 @value

@@ -362,6 +362,8 @@ class Proposer:
 
     def on_ack(self, peer: Peer, ack: Ack) -> None:
         """Count an acknowledgement of the current term."""
+        if ack.incarnation != self._me.incarnation:
+            return
         lease = self.lease
         if lease is None or ack.term != lease.term:
             return

@@ -61,7 +61,7 @@ _TERM = Struct(">Q")
 _NACK = Struct(">QQB")
 _BUSY = Struct(">QQQB16sHQQIHQBQ")
 _HEARTBEAT = Struct(">QQQHBIIIQIQI")
-_ACK = Struct(">QQ")
+_ACK = Struct(">QQQ")
 _NONCE = Struct(">Q")
 _RELEASE = Struct(">QQ")
 _REFUTE = Struct(">QQQ")
@@ -104,9 +104,10 @@ def parse(kind: int, body: bytes) -> Message | Fault:
 
 
 def _pack_ack(ack: Ack) -> bytes:
-    if not (0 <= ack.term < MAX_TERM and 0 <= ack.seq < MAX_TERM):
+    numbers = ack.term, ack.seq, ack.incarnation
+    if not all(0 <= number < MAX_TERM for number in numbers):
         raise InvariantBroken(_TOO_HIGH)
-    return _ACK.pack(ack.term, ack.seq)
+    return _ACK.pack(*numbers)
 
 
 def _pack_promise(promise: Promise) -> bytes:
@@ -341,8 +342,8 @@ def _parse_heartbeat(body: bytes, offset: int = 0) -> Heartbeat | Fault:
 
 
 def _parse_ack(body: bytes) -> Ack | Fault:
-    term, seq = _ACK.unpack_from(body)
-    return Ack(term, seq) if term < MAX_TERM and seq < MAX_TERM else Fault.RANGE
+    numbers = _ACK.unpack_from(body)
+    return Ack(*numbers) if max(numbers) < MAX_TERM else Fault.RANGE
 
 
 def _parse_challenge(body: bytes) -> Challenge | Fault:
