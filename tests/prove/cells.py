@@ -366,8 +366,11 @@ class Cells:
         match old.message, new.message:
             case (Prepare() as one, Heartbeat() as other) | (Prepare() as one, Release() as other):
                 return one.term == other.term
-            case (Heartbeat() as one, Heartbeat() as other) | (Ack() as one, Ack() as other):
+            case Heartbeat() as one, Heartbeat() as other:
                 return one.term == other.term and one.seq < other.seq
+            case Ack() as one, Ack() as other:
+                same = (one.term, one.incarnation) == (other.term, other.incarnation)
+                return same and one.seq < other.seq
             case Release() as one, Release() as other:
                 return one.term < other.term
             case _:
