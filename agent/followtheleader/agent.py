@@ -52,6 +52,8 @@ GUARDIAN_SOCKET = "FTL_GUARDIAN"
 STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
+ERRORS = frozenset({"other-leader"})
+"""Notes of what an operator must cure at once."""
 LASTING = {
     "identity": 150.0,
     "identity-doubled": 150.0,
@@ -267,6 +269,9 @@ class Agent:
 
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """A line for the log, at most once a minute for each kind of recurring ones."""
+        if kind in ERRORS:
+            self._journal.error(kind, text, limit=0, **fields)
+            return
         if kind in LASTING:
             self.on_trouble(kind, text)
             self._timers.cancel(kind)
