@@ -282,6 +282,10 @@ def test_what_tokens_are_worth_in_an_open_group() -> None:
             "voters: [host-a, b]",
             ["while one of the two voters is away", "two hosts cannot have both", "a witness"],
         ),
+        (
+            "voters: [b, host-a]\nwitness: true",
+            ["host-a is a witness: only b ever leads", "while b or host-a is away", "third voter"],
+        ),
         (QUORUM, ["fewer than 2 of the 3 voters", "1 may be dead"]),
         ("voters: [host-a, b, c, d]", ["fewer than 3 of the 4 voters", "1 may be dead"]),
         ("voters: [host-a, b, c, d, e]", ["fewer than 3 of the 5 voters", "2 may be dead"]),
@@ -291,3 +295,4 @@ def test_promises(text: str, says: list[str]) -> None:
     told = "\n".join(promises(of(text)))
     assert all(part in told for part in says), told
     assert ("at most one leader at any instant" in told) == bool(text)
+    assert "or a witness" not in told or "witness: true" not in text, "it is there"

@@ -40,6 +40,13 @@ def promises(settings: Settings) -> list[str]:
             f"one voter: only {only} ever leads, whoever else is there. Not promised: a leader "
             f"while {only} is dead or frozen; name three voters for that"
         )
+    elif count == 2 and settings.witness:
+        (other,) = (voter for voter in settings.voters if voter != settings.node)
+        found.append(
+            f"two voters, and {settings.node} is a witness: only {other} ever leads. Not promised: "
+            f"a leader while {other} or {settings.node} is away; add a third voter, that may lead "
+            "too"
+        )
     elif count == 2:
         found += ["not promised: a leader while one of the two voters is away", _TWO_HOSTS]
     else:
