@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from followtheleader import core
 from followtheleader.config.durations import MS, SECOND, format_duration, parse_duration
 from followtheleader.config.loader import parse
 from followtheleader.config.promises import promises
 from followtheleader.config.schema import MAX_PATIENCE, MAX_STOP_TIMEOUT
 from followtheleader.config.settings import Settings
 from followtheleader.config.timeline import (
+    CLOCKS_OFF,
     GUARDIAN_WAKES,
     Step,
     columns,
@@ -24,6 +27,7 @@ from followtheleader.config.timeline import (
     verdict,
     waits,
 )
+from followtheleader.core import timing as rules
 from followtheleader.core.timing import lock_span
 from followtheleader.wire import body
 
@@ -263,6 +267,17 @@ def test_which_silence_changes_nothing(text: str, key: str | None) -> None:
     """A quorum's leader that nobody answers stops before its followers give it up."""
     found = [step.key for step in steps(of(text)) if "shorter silence" in step.explanation]
     assert found == ([key] if key else [])
+
+
+def test_the_bound_on_clocks_is_said_everywhere_in_the_same_words() -> None:
+    """Two clocks of which each is 11 % off, one fast and one slow, differ by more than that."""
+    root = Path(__file__).parents[2]
+    texts = [rules.__doc__ or "", core.__doc__ or ""]
+    texts += [(root / name).read_text() for name in ("README.md", "DESIGN.md")]
+    texts.append((root / "packaging/man/ftl-agent.8.in").read_text())
+    bound = f"while each clock runs at most {CLOCKS_OFF} % fast or slow"
+    assert [bound in " ".join(text.split()) for text in texts] == [True] * 5
+    assert f"run at most {CLOCKS_OFF}% fast or slow" in promises(of(QUORUM))[0]
 
 
 def test_what_tokens_are_worth_in_an_open_group() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from followtheleader.config.settings import Settings
-from followtheleader.config.timeline import CLOCKS_DIFFER, in_time, is_replaceable
+from followtheleader.config.timeline import CLOCKS_OFF, in_time, is_replaceable
 
 _TWO_HOSTS = (
     "two hosts cannot have both, a leader when either dies and never two: as an open group each "
@@ -30,7 +30,7 @@ def promises(settings: Settings) -> list[str]:
     needed = count // 2 + 1
     found = [
         "at most one leader at any instant, whatever network, pauses and restarts do, while clocks "
-        f"run at most {CLOCKS_DIFFER}% fast or slow",
+        f"run at most {CLOCKS_OFF}% fast or slow",
         f"its job has ended before the next one starts{_unless(settings)}; on_follower, which runs "
         "when the job has ended, is waited for after a stop and a crash only",
     ]
@@ -44,7 +44,7 @@ def promises(settings: Settings) -> list[str]:
         (other,) = (voter for voter in settings.voters if voter != settings.node)
         found.append(
             f"two voters, and {settings.node} is a witness: only {other} ever leads. Not promised: "
-            f"a leader while {other} or {settings.node} is away; add a third voter, that may lead "
+            f"a leader while {other} or {settings.node} is away; add a third voter that may lead, "
             "too"
         )
     elif count == 2:
@@ -62,4 +62,4 @@ def _unless(settings: Settings) -> str:
         return ""
     if in_time(settings):
         return ", unless the guardian is later than said above"
-    return f", after a freeze or a cut only if clocks are better than {CLOCKS_DIFFER}% off (above)"
+    return f", after a freeze or a cut only if clocks are better than {CLOCKS_OFF}% off (above)"
