@@ -77,7 +77,8 @@ def test_two_lists_that_lead_beside_each_other(stand: Stand) -> None:
     """What a change by two names at once may lead to; and its end."""
     a, b = stand.node("a"), stand.node("b")
     for node in (a, b):
-        node.configure(voters=[node.name])
+        on_error = {"on_error": [[node.script("on_error")]]}
+        node.configure(voters=[node.name], hooks=on_error)
         node.start()
     for node, other in ((a, b), (b, a)):
         node.wait_role("leader")
@@ -87,6 +88,7 @@ def test_two_lists_that_lead_beside_each_other(stand: Stand) -> None:
         leads = f"error {node.name}: {other.name} at 127.0.0.1:{other.port} leads by other `voters`"
         stand.wait(lambda n=node, t=leads: t in n.log, f"{node.name} tells of the other leader")
         assert node.log.count(leads) == 1
+        stand.wait(lambda n=node: "error" in stand.begun(n), f"on_error of {node.name} runs")
         assert [m["other_voters"] for m in node.status()["members"]] == [True]
 
     assert b.stop() == 0
