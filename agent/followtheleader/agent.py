@@ -54,6 +54,10 @@ STATE_FILE_PAUSE_SECONDS = 0.2
 STATE_FILE_RETRY_SECONDS = 2.0
 GUARDIAN_PATIENCE_SECONDS = 5.0
 KEYS = {"key_file", "key_mode"}
+ERRORS = frozenset({"other-leader"})
+"""Notes of what an operator must cure at once."""
+ALARM_AGAIN = 10 * MINUTE
+"""So often at most they run on_error, however many there are: anybody may cause them."""
 LASTING = {
     "identity": 150.0,
     "identity-doubled": 150.0,
@@ -136,6 +140,7 @@ class Agent:
         self._manager = ServiceManager(self._driver, self._timers)
         self._stopping = False
         self._linkless = False
+        self._alarm_at: Instant = 0
         self._reloading: asyncio.Task[report.Facts] | None = None
 
     # -- life
@@ -270,6 +275,12 @@ class Agent:
 
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """A line for the log, at most once a minute for each kind of recurring ones."""
+        if kind in ERRORS:
+            self._journal.error(kind, text, limit=0, **fields)
+            if self._guardian.ready and boottime() >= self._alarm_at:
+                self._alarm_at = boottime() + ALARM_AGAIN
+                self._run_on_error(text)
+            return
         if kind in LASTING:
             self.on_trouble(kind, text)
             self._timers.cancel(kind)
@@ -289,8 +300,10 @@ class Agent:
 
     def on_trouble(self, kind: str, text: str) -> None:
         """Something does not work: say so once, show it in status, run on_error."""
-        if not self._troubles.begin(kind, text):
-            return
+        if self._troubles.begin(kind, text):
+            self._run_on_error(text)
+
+    def _run_on_error(self, text: str) -> None:
         facts = {**report.bounded(self._state()), "reason": text}
         leader = self._driver.view().leader
         facts |= {"old_role": facts["role"], "leader": leader.name if leader else ""}

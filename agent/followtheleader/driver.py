@@ -33,6 +33,7 @@ from followtheleader.lookout import Lookout
 from followtheleader.net.seed import PING, PONG, PongBudget
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
+from followtheleader.other_voters import OtherVoters
 from followtheleader.refusals import Refusals
 from followtheleader.remembering import Remembering
 from followtheleader.signing import Signing
@@ -40,7 +41,7 @@ from followtheleader.unsent import Unsent
 from followtheleader.wire import KEY_OFFSET, Codec, Fault, KeyRing, Rejected, Sender
 
 MOST_EVENTS_AT_ONCE = 10_000
-LOOK_AT_BUILDS_SECONDS = 5.0
+LOOK_AT_MEMBERS_SECONDS = 5.0
 DOUBLED_FOR: Span = 3 * NANOSECONDS
 DOUBLED_QUIET: Span = 30 * NANOSECONDS
 MOST_RESTARTS = 3
@@ -62,7 +63,8 @@ class Driver:
         self._timer_at: Instant | None = None
         self._pongs = PongBudget()
         self._builds = Builds(observer, self._codec.versions)
-        self._builds_timer: asyncio.TimerHandle | None = None
+        self._other_voters = OtherVoters(observer, quorum=bool(profile.voters))
+        self._members_timer: asyncio.TimerHandle | None = None
         # An earlier life of this run counted its changes from 1 too.
         self._change_offset = 0
         self._last_change = 0
@@ -173,8 +175,8 @@ class Driver:
     async def close(self) -> None:
         """Stop everything; say goodbye by mDNS."""
         self._cancel_timer()
-        if self._builds_timer is not None:
-            self._builds_timer.cancel()
+        if self._members_timer is not None:
+            self._members_timer.cancel()
         await self._remembering.close()
         await self._lookout.close()
         self._unsent.close()
@@ -285,7 +287,7 @@ class Driver:
                 self._deposit(order)
             case do.MembersChanged():
                 self._lookout.members_changed(self.view().members)
-                self._look_at_builds()
+                self._look_at_members()
                 self._observer.on_members()
                 self._remembering.soon()
             case do.PauseChanged():
@@ -338,14 +340,17 @@ class Driver:
             )
         )
 
-    def _look_at_builds(self) -> None:
-        if self._builds_timer is not None:
-            self._builds_timer.cancel()
-            self._builds_timer = None
-        if self._builds.look(self.view().members, boottime()):
+    def _look_at_members(self) -> None:
+        """Is there anybody who cannot elect together with us?"""
+        if self._members_timer is not None:
+            self._members_timer.cancel()
+            self._members_timer = None
+        members, now = self.view().members, boottime()
+        unread = self._builds.look(members, now)
+        if self._other_voters.look(members, now) or unread:
             # Whoever falls silent is announced by nobody.
-            again = LOOK_AT_BUILDS_SECONDS, self._look_at_builds
-            self._builds_timer = self._loop.call_later(*again)
+            again = LOOK_AT_MEMBERS_SECONDS, self._look_at_members
+            self._members_timer = self._loop.call_later(*again)
 
     def _deposit(self, order: do.DepositWill) -> None:
         self._will = order

@@ -75,6 +75,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "priority": member.priority,
         "witness": member.witness,
         "voter": member.voter,
+        "other_voters": member.other_voters,
         "versions": list(member.versions),
         "heard_ms_ago": heard,
         "alive": member.is_there(now),

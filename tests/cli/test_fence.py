@@ -216,6 +216,14 @@ def test_what_cannot_be_executed_is_told_as_sh_does(share: Share) -> None:
     share.wait_given_back()
 
 
+def test_the_file_keeps_the_token_of_what_could_not_be_executed(share: Share) -> None:
+    assert share("no-such-command", token=7).code == 127
+    assert share.file.read_text().split() == ["7"]
+    assert share(*RAN, token=6).code == 1
+    said = " ".join(ftl_agent("fence", "--help").out.split())
+    assert "known only when the token is on the disk, so FILE keeps it" in said
+
+
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP"])
 def test_signals_reach_the_command(share: Share, name: str) -> None:
     with share.busy(7, f'trap "echo got; exit 5" {name}') as running:

@@ -155,6 +155,20 @@ def test_an_answer_of_another_shape_is_no_answer(key: str, odd: object, place: s
     assert "the answer is not of this version of ftl-agent" in result.err
 
 
+@pytest.mark.parametrize(
+    ("quorum", "marks"),
+    [
+        ({"voters": ["h2", "w"], "needed": 2, "support": 2}, "leader, not a voter"),
+        ({"voters": ["h1", "h2"], "needed": 2, "support": 2}, "leader"),
+        (None, "leader"),
+    ],
+)
+def test_this_node_is_marked_as_others_mark_it(quorum: object, marks: str) -> None:
+    """One that was taken out of the voters sees so where it runs."""
+    (own,) = (row for row in screen(quorum=quorum).splitlines() if "this node  " in row)
+    assert own.endswith(f"this node   {marks}")
+
+
 def test_one_that_sits_out_says_so() -> None:
     assert "Sits out: does not claim for 42 s more" in screen(sits_out_ms=42_000)
     assert "Sits out" not in screen(sits_out_ms=0)

@@ -53,6 +53,7 @@ PASSES = {
     "timing-twice": BETWEEN,
     "voters-that-differ-in-case": BETWEEN,
     "witness-alone": BETWEEN,
+    "witness-not-a-voter": BETWEEN,
     "witness-without-voters": BETWEEN,
     "role-file-is-the-role-file": INSTANCE,
     "utf-16": ENCODING,

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from followtheleader import core
 from followtheleader.config.durations import MS, SECOND, format_duration, parse_duration
 from followtheleader.config.loader import parse
 from followtheleader.config.promises import promises
 from followtheleader.config.schema import MAX_PATIENCE, MAX_STOP_TIMEOUT
 from followtheleader.config.settings import Settings
 from followtheleader.config.timeline import (
+    CLOCKS_OFF,
     GUARDIAN_WAKES,
     Step,
     columns,
@@ -24,6 +27,7 @@ from followtheleader.config.timeline import (
     verdict,
     waits,
 )
+from followtheleader.core import timing as rules
 from followtheleader.core.timing import lock_span
 from followtheleader.wire import body
 
@@ -265,6 +269,17 @@ def test_which_silence_changes_nothing(text: str, key: str | None) -> None:
     assert found == ([key] if key else [])
 
 
+def test_the_bound_on_clocks_is_said_everywhere_in_the_same_words() -> None:
+    """Two clocks of which each is 11 % off, one fast and one slow, differ by more than that."""
+    root = Path(__file__).parents[2]
+    texts = [rules.__doc__ or "", core.__doc__ or ""]
+    texts += [(root / name).read_text() for name in ("README.md", "DESIGN.md")]
+    texts.append((root / "packaging/man/ftl-agent.8.in").read_text())
+    bound = f"while each clock runs at most {CLOCKS_OFF} % fast or slow"
+    assert [bound in " ".join(text.split()) for text in texts] == [True] * 5
+    assert f"run at most {CLOCKS_OFF}% fast or slow" in promises(of(QUORUM))[0]
+
+
 def test_what_tokens_are_worth_in_an_open_group() -> None:
     (told,) = (promise for promise in promises(of("")) if "token" in promise)
     assert "Not promised: that tokens put the leaders in order" in told
@@ -282,6 +297,10 @@ def test_what_tokens_are_worth_in_an_open_group() -> None:
             "voters: [host-a, b]",
             ["while one of the two voters is away", "two hosts cannot have both", "a witness"],
         ),
+        (
+            "voters: [b, host-a]\nwitness: true",
+            ["host-a is a witness: only b ever leads", "while b or host-a is away", "third voter"],
+        ),
         (QUORUM, ["fewer than 2 of the 3 voters", "1 may be dead"]),
         ("voters: [host-a, b, c, d]", ["fewer than 3 of the 4 voters", "1 may be dead"]),
         ("voters: [host-a, b, c, d, e]", ["fewer than 3 of the 5 voters", "2 may be dead"]),
@@ -291,3 +310,4 @@ def test_promises(text: str, says: list[str]) -> None:
     told = "\n".join(promises(of(text)))
     assert all(part in told for part in says), told
     assert ("at most one leader at any instant" in told) == bool(text)
+    assert "or a witness" not in told or "witness: true" not in text, "it is there"

@@ -11,7 +11,7 @@ from followtheleader.core.messages import Ack, Heartbeat, Prepare, Promise, Rele
 from followtheleader.core.node import Memory
 from followtheleader.core.timing import Timing
 from followtheleader.core.types import MS
-from sim.table import Table
+from sim.table import Table, three
 
 CLAIMS = (Prepare, Promise)
 BEATS = (Heartbeat, Ack)
@@ -102,6 +102,22 @@ def test_an_owner_is_a_node_and_its_incarnation() -> None:
     table.open_road("b-c", "b-d")
     table.until_leads("b")
     assert table.most_leaders == 1
+
+
+def test_what_an_earlier_life_was_told_supports_nobody() -> None:
+    """b acknowledged a heartbeat of a's earlier life, which had the same number under the same
+    term, for a has lost its disk since. Heard late, that carries no lease on; the right word does.
+    """
+    table = three(quorum=True, priorities={"b": 0, "c": 0})
+    table.close_road("b>a", "c>a")
+    table.run_for(300)
+    newest = table.last("a", "b", Heartbeat).message
+    assert isinstance(newest, Heartbeat)
+    deadline = table.view("a").deadline
+    table.say("b", "a", Ack(newest.term, newest.seq, incarnation=0))
+    assert table.view("a").deadline == deadline
+    table.say("b", "a", Ack(newest.term, newest.seq, incarnation=1))
+    assert (table.view("a").deadline or 0) > (deadline or 0)
 
 
 def test_a_restarted_voter_is_silent_for_a_lock() -> None:

@@ -332,22 +332,6 @@ def test_a_lease_is_as_old_as_the_majority_s_support() -> None:
     assert table.leaders() == []
 
 
-def test_what_an_earlier_life_was_told_supports_nobody() -> None:
-    """b acknowledged a heartbeat of a's earlier life, which had the same number under the same
-    term, for a has lost its disk since. Heard late, that carries no lease on; the right word does.
-    """
-    table = three(quorum=True, priorities=NEVER_LEAD)
-    table.close_road("b>a", "c>a")
-    table.run_for(300)
-    newest = table.last("a", "b", Heartbeat).message
-    assert isinstance(newest, Heartbeat)
-    deadline = table.view("a").deadline
-    table.say("b", "a", Ack(newest.term, newest.seq, incarnation=0))
-    assert table.view("a").deadline == deadline
-    table.say("b", "a", Ack(newest.term, newest.seq, incarnation=1))
-    assert (table.view("a").deadline or 0) > (deadline or 0)
-
-
 # -- the lease and its end
 
 

@@ -43,7 +43,16 @@ from followtheleader.core.node import Memory, Node
 from followtheleader.core.peers import Peer
 from followtheleader.core.replay import ReplayWindow
 from followtheleader.core.timing import Timing
-from followtheleader.core.types import NO_NONCE, Instant, NodeId, Owner, Role, Span, Term
+from followtheleader.core.types import (
+    NO_NONCE,
+    VERSIONS,
+    Instant,
+    NodeId,
+    Owner,
+    Role,
+    Span,
+    Term,
+)
 from prove.values import forget_what_is_only_told, never_claim_again, value_of
 
 TRAVELS = (Prepare, Promise, Nack, Heartbeat, Ack, Release)
@@ -243,7 +252,19 @@ class Cells:
     def _introduce(self, election: Election, owner: Owner) -> None:
         name = self._seats[owner.id - 1].known_as
         election._c.membership.peers[owner.id] = Known(
-            owner, name, 1, False, (1, 1), 1, True, [SOMEWHERE], 0, 0, window=AnyOrder()
+            owner=owner,
+            name=name,
+            priority=1,
+            witness=False,
+            versions=VERSIONS,
+            version=VERSIONS[1],
+            compatible=True,
+            quorum=True,
+            same_voters=True,
+            addresses=[SOMEWHERE],
+            heard_at=0,
+            verified_at=0,
+            window=AnyOrder(),
         )
 
     # -- events

@@ -59,7 +59,7 @@ LEASES: tuple[Mutant, ...] = (
                 "        if False:\n",
             ),
         ),
-        (KILLED + "test_what_an_earlier_life_was_told_supports_nobody",),
+        (DIRECTED + "test_what_an_earlier_life_was_told_supports_nobody",),
         scope="lives",
     ),
     Mutant(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gc
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +19,13 @@ def run_many(
     """Run them, so many at once; raise the first `Violation`, and end the others."""
     with multiprocessing.Pool(max(processes, 1), initializer=_keep) as pool:
         yield from pool.imap(run, work, chunksize=4)
+
+
+def how_many(text: str) -> int:
+    """A number of schedules on a command line: none would look like all that hold."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: a whole number from 1")
+    return int(text)
 
 
 def _keep() -> None:

@@ -24,7 +24,7 @@ from followtheleader.core.types import MS, NANOSECONDS, Role, Span
 from sim.faults import Storm
 from sim.host import Host
 from sim.invariants import Violation
-from sim.many import run_many
+from sim.many import how_many, run_many
 from sim.plan import Plan, draw
 from sim.schedule import LOOK_EVERY, Outcome, defects_told, settle
 from sim.world import World
@@ -210,7 +210,7 @@ class Operator:
 def main(arguments: list[str] | None = None) -> int:
     """Run what the command line asks for; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m sim.rollout", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seeds", type=how_many, default=100)
     parser.add_argument("--base", type=int, default=0)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--impatient", action="store_true")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sim.crowd import tell_story
 from sim.invariants import Violation
-from sim.many import run_many
+from sim.many import how_many, run_many
 from sim.measure import measure
 from sim.schedule import Outcome, run_schedule
 from sim.trace import Trace
@@ -28,6 +28,9 @@ class Totals:
     """The sum over many schedules of one kind."""
 
     schedules: int = 0
+    fewest: int = 0
+    most: int = 0
+    """Nodes of a group."""
     simulated: int = 0
     most_packets: float = 0.0
     converged: list[int] = field(default_factory=list)
@@ -35,6 +38,8 @@ class Totals:
 
     def add(self, outcome: Outcome) -> None:
         """Take one more schedule into account."""
+        self.fewest = min(self.fewest, outcome.nodes) if self.schedules else outcome.nodes
+        self.most = max(self.most, outcome.nodes)
         self.schedules += 1
         self.simulated += outcome.simulated
         self.most_packets = max(self.most_packets, outcome.most_packets)
@@ -47,6 +52,7 @@ class Totals:
         self.converged.sort()
         worst = self.converged[-1] / 1e9
         late = self.converged[len(self.converged) * 99 // 100] / 1e9
+        sizes = f"{self.fewest} to {self.most}" if self.fewest < self.most else f"{self.most}"
         faults = ", ".join(
             f"{name.removeprefix('fault: ')} {n}"
             for name, n in sorted(counts.items())
@@ -54,7 +60,8 @@ class Totals:
         )
         return "\n".join(
             (
-                f"{kind}: {self.schedules} schedules, {self.simulated / 1e9:.0f} s simulated, "
+                f"{kind}: {self.schedules} schedules, N = {sizes} nodes, "
+                f"{self.simulated / 3.6e12:.2f} hours simulated, "
                 f"{counts['steps']} steps, {counts['sent']} datagrams "
                 f"({counts['lost']} lost, {counts['doubled']} doubled, {counts['late']} late)",
                 f"  leaders elected {counts['leaders elected']}, wills {counts['wills']}, "
@@ -84,7 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sim.run", description=__doc__)
     parser.add_argument("--kind", choices=sorted(KINDS), default="both")
-    parser.add_argument("--seeds", type=int, help="how many schedules of each kind (100)")
+    parser.add_argument("--seeds", type=how_many, help="how many schedules of each kind (100)")
     parser.add_argument("--base", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="run this one schedule")
     parser.add_argument("--trace", help="with --seed: write the full trace to this file")

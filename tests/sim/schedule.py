@@ -32,8 +32,9 @@ DEFECTS = (InvariantBroken, LookupError, TypeError, ValueError, AttributeError, 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one schedule took and did; spans of true time."""
+    """What one schedule of so many ``nodes`` took and did; spans of true time."""
 
+    nodes: int
     simulated: int
     converged_after: int
     most_packets: float
@@ -95,7 +96,9 @@ def settle(world: World, plan: Plan) -> Outcome:
     if len(plan.builds) > 1:
         world.run_until(max(world.now, healed_at + LATEST_DATAGRAM))
     _demand_peace(world)
-    return Outcome(world.now, converged_after, world.invariants.most_packets, world.counts)
+    return Outcome(
+        len(plan.specs), world.now, converged_after, world.invariants.most_packets, world.counts
+    )
 
 
 def _demand_steadiness(world: World, plan: Plan) -> None:

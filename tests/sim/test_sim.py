@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from sim import rollout
 from sim.invariants import Violation
 from sim.measure import measure
 from sim.plan import draw
@@ -119,11 +121,29 @@ def test_the_program_tells_totals_and_violations_by_its_exit_status(
     assert len(trace.read_text().splitlines()) > 200
     assert main(["--kind", "open", "--seeds", "2", "--base", "5"]) == 0
     assert "seeds 5 to 6, no violation" in capsys.readouterr().out
+    assert main(["--kind", "quorum", "--seeds", "9"]) == 0
+    sizes = [len(draw("quorum", seed).specs) for seed in range(9)]
+    hours = sum(run_schedule("quorum", seed).simulated for seed in range(9)) / 3.6e12
+    told = capsys.readouterr().out
+    assert f": 9 schedules, N = {min(sizes)} to {max(sizes)} nodes, {hours:.2f} hours simul" in told
     monkeypatch.setattr("followtheleader.core.agenda._quarantine", lambda *_: 0)
     assert main(["--kind", "quorum", "--seeds", "300"]) == 1
     last = capsys.readouterr().out.splitlines()[-1]
     assert last.startswith("replay: make sim SEED=")
     assert last.endswith("KIND=quorum")
+
+
+@pytest.mark.parametrize("program", [main, rollout.main])
+@pytest.mark.parametrize("seeds", ["0", "-5", "many"])
+def test_no_schedules_are_not_a_hundred_nor_none_that_hold(
+    program: Callable[[list[str]], int], seeds: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        program([f"--seeds={seeds}"])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert f"--seeds: '{seeds}': a whole number from 1" in said.err
+    assert said.out == ""
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -126,7 +126,7 @@ def _timeline_as_json(settings: Settings) -> dict[str, Any]:
     left = timeline.reserve(settings)
     return {
         "case": _CASE,
-        "clocks_differ_percent": timeline.CLOCKS_DIFFER,
+        "clocks_differ_percent": timeline.CLOCKS_OFF,
         "steps": [
             {
                 "step": step.key,
@@ -147,7 +147,7 @@ def _timeline_as_json(settings: Settings) -> dict[str, Any]:
 def _timeline(settings: Settings, paint: terminal.Paint, width: int) -> list[str]:
     """The steps as a table, and what follows from them."""
     steps = timeline.steps(settings)
-    rows = [("exact", f"{timeline.CLOCKS_DIFFER}% off"), *timeline.columns(steps)]
+    rows = [("exact", f"{timeline.CLOCKS_OFF}% off"), *timeline.columns(steps)]
     wide = max(_TIME_WIDTH, 1 + max(len(span) for row in rows for span in row))
     header, *times = ("".join(f"{span:>{wide}}" for span in row) for row in rows)
     header = f"  {'with clocks that are':<{_STEP_WIDTH}}{header}"

@@ -8,7 +8,7 @@ unless the keeper beside COMMAND is killed by force *and* COMMAND has closed the
 was started with.
 
 Whatever stands in the way is told with place, value and cure; then nothing is run, and FILE still
-holds a whole token.
+holds a whole token: the newer one where COMMAND cannot be executed, which is tried last.
 
 COMMAND takes the place of this process, and the keeper (`host.keeper`) the lock: nobody stands
 between COMMAND and its signals, and there is no fence that could be killed and COMMAND run on.
@@ -67,7 +67,8 @@ smaller is shut out even if its part is the larger. Where only one may write, co
 
 Exit: 0 and others are COMMAND's. Nothing was run: 1 refused, a newer leader was there or this host
 does not lead; 2 wrong usage, or FILE is at fault; 3 no agent answers; 4 another COMMAND still runs;
-126, 127 COMMAND cannot be executed, is not found.
+126, 127 COMMAND cannot be executed, is not found: known only when the token is on the disk, so FILE
+keeps it, and older ones are refused.
 
 Example, the last line of an on_leader hook, and a timer's command:
   exec ftl-agent fence --token-file /srv/shared/fence/db.token -- /usr/local/bin/write-to-shared

@@ -197,11 +197,13 @@ def _signature(answer: Facts, member: Facts) -> list[str]:
 
 
 def _members(answer: Facts) -> str:
+    voters = (answer.get("quorum") or {}).get("voters") or ()
     own = {
         "name": answer.get("node"),
         "id": answer.get("id"),
         "priority": answer.get("priority"),
         "witness": answer.get("witness"),
+        "voter": answer.get("node") in voters,
     }
     others = [member for member in answer.get("members") or [] if member["id"] != own["id"]]
     rows = [("NODE", "ADDRESS", "PRIORITY", "HEARD", "")]
@@ -218,9 +220,10 @@ def _member(answer: Facts, member: Facts) -> tuple[str, str, str, str, str]:
         seen = "never" if heard is None else f"{terminal.span(heard)} ago"
         notes += [] if member.get("alive") else ["silent"]
     notes += ["witness"] if member.get("witness") else []
-    if answer.get("quorum") and member["id"] != answer.get("id") and not member.get("voter"):
+    if answer.get("quorum") and not member.get("voter"):
         notes.append("not a voter")
     notes += _signature(answer, member)
+    notes += ["other voters"] if member.get("other_voters") else []
     name, address = (terminal.clean(member.get(key) or "") for key in ("name", "address"))
     priority = member.get("priority")
     return name, address, "" if priority is None else str(priority), seen, ", ".join(notes)

@@ -187,7 +187,7 @@ def _about_timing(settings: Settings) -> list[str]:
     if (settings.voters or settings.stop_timeout) and not timeline.in_time(settings):
         found.append(
             f"stop_timeout: {format_duration(settings.stop_timeout)}, with clocks "
-            f"{timeline.CLOCKS_DIFFER}% off the guardian cannot end the job before another may "
+            f"{timeline.CLOCKS_OFF}% off the guardian cannot end the job before another may "
             f"lead, and a busy host needs more; write {_that_is_in_time(settings)} or more, or a "
             "longer heartbeat_interval"
         )

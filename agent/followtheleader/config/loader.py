@@ -283,11 +283,20 @@ def _check_group(given: _Given, host_name: str) -> None:
     if given.broken("voters", "witness", "node"):
         return
     voters: tuple[str, ...] = given.value("voters")
-    if given.value("witness") and not voters:
+    node = given.value("node") or host_name
+    if not given.value("witness"):
+        return
+    if not voters:
         text = "a witness votes and there are no voters, name them: voters: [host-a, host-b, …]"
         _tell(given, "witness", text)
-    elif given.value("witness") and voters == (given.value("node") or host_name,):
+    elif voters == (node,):
         text = "this node is the only voter, and a witness never leads, name other voters, too"
+        _tell(given, "witness", text)
+    elif node not in voters:
+        text = (
+            f"a witness votes, and this node, {show(node)}, is not among the voters, name it there "
+            f"or leave witness out{near_miss(node, voters)}"
+        )
         _tell(given, "witness", text)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from followtheleader.config.settings import Settings
-from followtheleader.config.timeline import CLOCKS_DIFFER, in_time, is_replaceable
+from followtheleader.config.timeline import CLOCKS_OFF, in_time, is_replaceable
 
 _TWO_HOSTS = (
     "two hosts cannot have both, a leader when either dies and never two: as an open group each "
@@ -30,7 +30,7 @@ def promises(settings: Settings) -> list[str]:
     needed = count // 2 + 1
     found = [
         "at most one leader at any instant, whatever network, pauses and restarts do, while clocks "
-        f"run at most {CLOCKS_DIFFER}% fast or slow{_forged(settings)}",
+        f"run at most {CLOCKS_OFF}% fast or slow{_forged(settings)}",
         f"its job has ended before the next one starts{_unless(settings)}; on_follower, which runs "
         "when the job has ended, is waited for after a stop and a crash only",
     ]
@@ -39,6 +39,13 @@ def promises(settings: Settings) -> list[str]:
         found.append(
             f"one voter: only {only} ever leads, whoever else is there. Not promised: a leader "
             f"while {only} is dead or frozen; name three voters for that"
+        )
+    elif count == 2 and settings.witness:
+        (other,) = (voter for voter in settings.voters if voter != settings.node)
+        found.append(
+            f"two voters, and {settings.node} is a witness: only {other} ever leads. Not promised: "
+            f"a leader while {other} or {settings.node} is away; add a third voter that may lead, "
+            "too"
         )
     elif count == 2:
         found += ["not promised: a leader while one of the two voters is away", _TWO_HOSTS]
@@ -61,4 +68,4 @@ def _unless(settings: Settings) -> str:
         return ""
     if in_time(settings):
         return ", unless the guardian is later than said above"
-    return f", after a freeze or a cut only if clocks are better than {CLOCKS_DIFFER}% off (above)"
+    return f", after a freeze or a cut only if clocks are better than {CLOCKS_OFF}% off (above)"

@@ -165,7 +165,7 @@ KEYS: tuple[Key, ...] = (
         name="witness",
         kind=Boolean(),
         default="false",
-        meaning="This node votes and never leads. Needs voters.",
+        meaning="This node votes and never leads. It is one of the voters.",
         example="true",
         reload=False,
     ),

@@ -1,7 +1,7 @@
 """What happens when, if a leader fails: step by step, and whether its job has ended in time.
 
 Only computes. If the leader's host dies, freezes or is cut off, each step has two times: by exact
-clocks, and by the worst ones that are covered, of which each runs up to `CLOCKS_DIFFER` percent
+clocks, and by the worst ones that are covered, of which each runs up to `CLOCKS_OFF` percent
 fast or slow. `reserve` is what lies between the job's end and the next leader.
 
 In a quorum group the instant of the kill comes first whatever the settings: 1.25 (T + B) / 1.11 is
@@ -17,7 +17,7 @@ from typing import NamedTuple
 from followtheleader.config.durations import MS, SECOND, format_duration
 from followtheleader.config.settings import Settings
 
-CLOCKS_DIFFER = 11
+CLOCKS_OFF = 11
 """Percent by which a clock may run fast or slow."""
 OPEN_GRACE = 2 * SECOND
 """How long an open group's job is asked to end if there is no ``stop_timeout``: what the guardian
@@ -149,7 +149,7 @@ def verdict(settings: Settings) -> str:
     left = reserve(settings)
     if left is None:
         return _nobody(settings.voters)
-    off = f"with clocks {CLOCKS_DIFFER}% off"
+    off = f"with clocks {CLOCKS_OFF}% off"
     if in_time(settings):
         text = (
             f"The job has ended {_at_least(left.exact)} before another may lead, {off} "
@@ -184,12 +184,12 @@ def verdict(settings: Settings) -> str:
 
 def slow(span: int) -> int:
     """Return the true time that ``span`` lasts at most, measured by the slowest clock."""
-    return -(-span * 100 // (100 - CLOCKS_DIFFER))
+    return -(-span * 100 // (100 - CLOCKS_OFF))
 
 
 def fast(span: int) -> int:
     """Return the true time that ``span`` lasts at least, measured by the fastest clock."""
-    return span * 100 // (100 + CLOCKS_DIFFER)
+    return span * 100 // (100 + CLOCKS_OFF)
 
 
 def columns(found: list[Step]) -> list[tuple[str, str]]:

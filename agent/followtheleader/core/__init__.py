@@ -3,8 +3,9 @@
 **The promise.** In an *open group* there is one leader in every connected part of the network, and
 after a split heals one leader again, with one change. In a *quorum group* there is at most one node
 at any instant that believes it leads, whatever messages are lost, doubled, late or reordered, and
-whoever pauses or restarts, while clock rates differ by at most 11 %. The two differ by one number,
-M, the acceptors that must support a leader: itself, or a majority of the *names* in ``voters``.
+whoever pauses or restarts, while each clock runs at most 11 % fast or slow. The two differ by one
+number, M, the acceptors that must support a leader: itself, or a majority of the *names* in
+``voters``.
 
 **The roles.** Every node is three things at once:
 

@@ -116,9 +116,11 @@ class Learner:
                     self._drop(event)
             case _:
                 peer = members.speaker(header, source, now, out)
-                if peer is not None:
+                if peer is not None and peer.compatible:
                     self._on_member_said(peer, message)
                 else:
+                    if peer is not None and not peer.same_voters:
+                        self._on_stranger_said(peer, message)
                     self._drop(event)
 
     def _drop(self, event: Received) -> None:
@@ -163,6 +165,14 @@ class Learner:
                 self._c.membership.departed(peer.owner, self._c.out.actions)
             case _:
                 assert_never(message)
+
+    def _on_stranger_said(self, peer: Peer, message: Said) -> None:
+        """A member with other voters moves nothing here; but people want to know of it."""
+        match message:
+            case Heartbeat():
+                self._c.membership.leads_others(peer, self._c.out.now, self._c.out.actions)
+            case Bye():
+                self._c.membership.departed(peer.owner, self._c.out.actions)
 
     def _on_hello(self, header: Header, hello: Hello) -> None:
         """A member may know of a pause, and of who led last."""

@@ -98,7 +98,7 @@ class Membership:
     def speaker(
         self, header: Header, source: Address, now: Instant, out: list[Action]
     ) -> Peer | None:
-        """Return the member that speaks, if it is verified, and this is new, and it is of our kind.
+        """Return the member that speaks, if it is verified, and this is new. See `Peer.compatible`.
 
         Whoever is not verified is asked to prove itself.
         """
@@ -112,7 +112,7 @@ class Membership:
             out.append(MembersChanged())
         if source in self._seeds:
             del self._seeds[source]
-        return peer if peer.compatible else None
+        return peer
 
     def greeted(
         self, header: Header, hello: Hello, source: Address, now: Instant, out: list[Action]
@@ -210,7 +210,8 @@ class Membership:
             return False
         new = peer is None or peer.owner != header.sender
         version = self._common_version(hello)
-        compatible = version != NO_VERSION and self._has_same_voters(hello)
+        same_voters = self._has_same_voters(hello)
+        compatible = version != NO_VERSION and same_voters
         if peer is None or new:
             before, addresses = peer, [source]
             if before is not None:
@@ -223,6 +224,8 @@ class Membership:
                 hello.versions,
                 version,
                 compatible,
+                hello.quorum,
+                same_voters,
                 addresses,
                 now,
                 now,
@@ -231,10 +234,12 @@ class Membership:
             if before is not None:
                 peer.earlier = [before.owner.incarnation, *before.earlier][:LIVES_KEPT]
                 peer.doubled_at = before.doubled_at
+                peer.leads_others_at = before.leads_others_at
             self.peers[header.sender.id] = peer
-            self._announce(peer, hello, out)
+            self._announce(peer, out)
             self._look_for_namesake(peer, now, out)
         peer.name, peer.witness, peer.compatible = hello.name, hello.witness, compatible
+        peer.quorum, peer.same_voters = hello.quorum, same_voters
         peer.versions, peer.version = hello.versions, version
         peer.heard(source, header.priority, now)
         self._seeds.pop(source, None)
@@ -270,19 +275,10 @@ class Membership:
             return False
         return not hello.quorum or hello.voters_digest == self._voters
 
-    def _announce(self, peer: Peer, hello: Hello, out: list[Action]) -> None:
+    def _announce(self, peer: Peer, out: list[Action]) -> None:
         out.append(MembersChanged())
         where = f"{peer.name} at {show(peer.address)}"
         out.append(Note("member-joined", f"member {where}", peer.owner))
-        if not self._has_same_voters(hello):
-            out.append(
-                Note(
-                    "member-differs",
-                    f"{where} has other `voters`: it is neither followed nor counted; "
-                    "give every member the same list",
-                    peer.owner,
-                )
-            )
 
     def _look_for_namesake(self, peer: Peer, now: Instant, out: list[Action]) -> None:
         """Names tell members apart for people, and voters for everybody."""
@@ -341,6 +337,21 @@ class Membership:
         told = ((p.owner.id, worth_telling(p.addresses, listener)) for p in others)
         worth = ((id, address) for id, address in told if address is not None)
         return tuple(islice(worth, GOSSIP_LIMIT))
+
+    def leads_others(self, peer: Peer, now: Instant, out: list[Action]) -> None:
+        """It leads, by other voters than ours: the one way to two leaders of a quorum group."""
+        if now < peer.leads_others_at:
+            return
+        peer.leads_others_at = now + DOUBLED_EVERY
+        out.append(
+            Note(
+                "other-leader",
+                f"{peer.name} at {show(peer.address)} leads by other `voters` than this node's: "
+                "lists that differ by more than one name can have a leader each; give every member "
+                "the same list (README, Changing the voters)",
+                peer.owner,
+            )
+        )
 
     # -- departures
 

@@ -30,6 +30,9 @@ class Peer:
     version: int
     """The highest version in common; `NO_VERSION`: it is greeted, and nothing else is said."""
     compatible: bool
+    """It elects together with this node: they have a version and the voters in common."""
+    quorum: bool
+    same_voters: bool
     addresses: list[Address]
     heard_at: Instant
     verified_at: Instant
@@ -47,6 +50,8 @@ class Peer:
     """Its incarnations before this one, the last first."""
     doubled_at: Instant = 0
     """When to say again that two nodes have this identity."""
+    leads_others_at: Instant = 0
+    """When to say again that it leads by other voters."""
 
     @property
     def address(self) -> Address:

@@ -90,5 +90,7 @@ def _member(peer: Peer, context: Context) -> MemberView:
         voter=peer.name in context.node.voters,
         versions=peer.versions,
         version=peer.version,
+        quorum=peer.quorum,
+        other_voters=not peer.same_voters,
         heard_at=None if peer.left else peer.heard_at,
     )

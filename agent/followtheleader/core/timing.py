@@ -9,10 +9,10 @@
     L  = 1.25 (T + B)            lock: a follower believes in its leader this long after a heartbeat
                                  *arrived*
 
-The factor 1.25 covers clocks whose rates differ by up to 11 % either way: a lease measured by a
-slow clock (0.9) and a lock by a fast one (1.1) still end in the right order, because
-1.25 / 1.1 > 1 / 0.9 × 1.02. ``B`` stands inside the parentheses: outside, a long stop timeout would
-eat the whole reserve.
+The factor 1.25 holds while each clock runs at most 11 % fast or slow: a lease measured by a slow
+clock (0.89) and a lock by a fast one (1.11) still end in the right order, because
+1.25 / 1.11 > 1 / 0.89; at 10 % there are 2 % to spare. ``B`` stands inside the parentheses:
+outside, a long stop timeout would eat the whole reserve.
 
 Followers use their *leader's* H, T and B, which travel in every heartbeat.
 """

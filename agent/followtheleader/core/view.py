@@ -26,7 +26,8 @@ class MemberView:
     """Another member. ``heard_at`` None: it said goodbye.
 
     ``versions``: the lowest and the highest that it speaks; ``version``: the one that is spoken
-    with it, `NO_VERSION` if there is none in common.
+    with it, `NO_VERSION` if there is none in common. ``quorum``: its group has voters;
+    ``other_voters``: they are not ours, so that it is neither followed nor counted.
     """
 
     id: NodeId
@@ -38,6 +39,8 @@ class MemberView:
     voter: bool
     versions: tuple[int, int]
     version: int
+    quorum: bool
+    other_voters: bool
     heard_at: Instant | None
 
     def is_there(self, now: Instant) -> bool:
