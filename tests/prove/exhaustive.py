@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing.pool import ThreadPool
 
@@ -77,8 +77,8 @@ def main(arguments: list[str] | None = None) -> int:
     good = True
     shown = sys.stderr.isatty() and options.jobs == 1
     ask = partial(search, seconds=options.seconds, traced=options.trace, shown=shown)
-    with multiprocessing.Pool(options.jobs) as pool:
-        for report in pool.imap(ask, names):
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for report in pool.map(ask, names):
             print(line_of(report), flush=True)
             for step in report.trace:
                 print(f"    {step}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import gc
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
 from sim.schedule import Outcome
@@ -16,9 +16,15 @@ Work = TypeVar("Work")
 def run_many(
     run: Callable[[Work], Outcome], work: Sequence[Work], processes: int
 ) -> Iterator[Outcome]:
-    """Run them, so many at once; raise the first `Violation`, and end the others."""
-    with multiprocessing.Pool(max(processes, 1), initializer=_keep) as pool:
-        yield from pool.imap(run, work, chunksize=4)
+    """Run them, so many at once; raise the first `Violation`, and begin no others.
+
+    Not by `multiprocessing.Pool`, whose end sometimes never comes while there is work left.
+    """
+    pool = ProcessPoolExecutor(max(processes, 1), initializer=_keep)
+    try:
+        yield from pool.map(run, work, chunksize=4)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def how_many(text: str) -> int:
