@@ -179,6 +179,30 @@ def test_the_handler_of_a_client_that_left_is_cancelled(
     asyncio.run(main())
 
 
+def test_who_has_asked_is_not_silent_though_we_were_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that had no processor for a while finds all its clients overdue at once."""
+    monkeypatch.setattr(sockets, "CROWDED_SECONDS", 0)
+    clients = []
+
+    async def slow(request: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0.02)
+        return {"role": "leader"}
+
+    async def main() -> None:
+        async with serving(tmp_path / "s", slow), asyncio.timeout(10):
+            for _ in range(3 * sockets.MOST_CLIENTS):
+                clients.append(socket.socket(socket.AF_UNIX))
+                clients[-1].connect(str(tmp_path / "s"))
+                clients[-1].sendall(b"role\n")
+            for client in clients:
+                assert await asyncio.to_thread(client.recv, 100) == b"leader\n"
+                client.close()
+
+    asyncio.run(main())
+
+
 def test_more_clients_than_allowed_wait_for_their_turn(tmp_path: Path) -> None:
     at_once = most = 0
 

@@ -53,11 +53,10 @@ from followtheleader.core.types import (
     Span,
     Term,
 )
-from prove.values import forget_what_is_only_told, never_claim_again, value_of
+from prove.values import FAR, forget_what_is_only_told, never_claim_again, value_of
 
 TRAVELS = (Prepare, Promise, Nack, Heartbeat, Ack, Release)
 NEVER = -1
-FAR: Instant = 2**62
 BEGINNING: Instant = 1000
 """No clock begins at 0, which means never in many places."""
 SOMEWHERE = ("x", 1)

@@ -96,6 +96,7 @@ class Search:
         self._moves: list[dict[int, tuple[Move, ...]]] = [{} for _ in self._seats]
         self._status: list[dict[int, int]] = [{} for _ in self._seats]
         self._heard: dict[tuple[int, int], Outcome | None] = {}
+        self._wakes: dict[int, Outcome | None] = {}
         self._acts: dict[int, tuple[Outcome, ...]] = {}
         self._parents: dict[tuple[int, State], tuple[tuple[int, State], str]] | None = (
             {} if traced else None
@@ -132,6 +133,7 @@ class Search:
             self._moves[seat].clear()
             self._status[seat].clear()
         self._heard.clear()
+        self._wakes.clear()
         self._acts.clear()
         for state in states:
             self._check((tick, state))
@@ -225,9 +227,9 @@ class Search:
         status = LEADS if now < self._cells.leads_until[number] else 0
         if now < self._cells.cell(number).job_end:
             status |= JOB_RUNS
-        woken = [act for act in self._find_acts(seat, number) if act.label == "is woken"]
+        woken = self._wake(seat, number)
         claims = self._cells.cell(number).claims
-        if any(self._cells.cell(act.cell).claims == claims for act in woken):
+        if woken is not None and self._cells.cell(woken.cell).claims == claims:
             status |= MUST_ACT
         self._status[seat][node] = status
         return status
@@ -282,11 +284,8 @@ class Search:
             return known
         cells, now = self._cells, self._clocks[seat]
         cell = cells.cell(number)
-        acts: list[Outcome] = []
-        if cells.due[number] <= now:
-            woken = cells.wake(number, now)
-            if woken is not None:
-                acts.append(woken)
+        woken = self._wake(seat, number)
+        acts = [woken] if woken is not None else []
         if cell.owed != NEVER:
             acts.append(cells.settle(number, now))
         if cell.step_downs and now < cells.leads_until[number]:
@@ -295,6 +294,14 @@ class Search:
             acts.append(cells.crash(seat, number, now))
         self._acts[number] = tuple(acts)
         return self._acts[number]
+
+    def _wake(self, seat: int, number: int) -> Outcome | None:
+        """Return what its timer does, if something is due that it may do."""
+        if number not in self._wakes:
+            now = self._clocks[seat]
+            due = self._cells.due[number] <= now
+            self._wakes[number] = self._cells.wake(number, now) if due else None
+        return self._wakes[number]
 
     def _tell(self, node: int, word: int) -> int:
         """Return the node to which ``word`` is under way as well."""

@@ -10,6 +10,7 @@ import random
 from dataclasses import fields, is_dataclass
 from enum import Enum
 
+from followtheleader.core.context import Context
 from followtheleader.core.election import Election
 from followtheleader.core.nonces import Nonces
 from followtheleader.core.replay import ReplayWindow
@@ -72,12 +73,10 @@ def value_of(thing: object, seen: set[int] | None = None) -> object:
     if isinstance(thing, tuple | list):
         return tuple(value_of(part, seen) for part in thing)
     kind = type(thing).__name__
-    if is_dataclass(thing) and not hasattr(thing, "node"):
-        return kind, *(value_of(getattr(thing, part.name), seen) for part in fields(thing))
-    # The parts of an election know each other: each is told once.
-    if id(thing) in seen:
-        return kind
-    seen.add(id(thing))
-    if is_dataclass(thing):
-        return kind, *(value_of(getattr(thing, part.name), seen) for part in fields(thing))
-    return kind, *(value_of(part, seen) for part in vars(thing).values())
+    if isinstance(thing, Context) or not is_dataclass(thing):
+        # The parts of an election know each other: each is told once.
+        if id(thing) in seen:
+            return kind
+        seen.add(id(thing))
+    names = [part.name for part in fields(thing)] if is_dataclass(thing) else vars(thing)
+    return kind, *(value_of(getattr(thing, name), seen) for name in names)

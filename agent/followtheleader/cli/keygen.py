@@ -18,6 +18,7 @@ from followtheleader.cli import options
 from followtheleader.config import keyfile
 from followtheleader.config.keyfile import KeyFileFault
 from followtheleader.errors import ConfigError
+from followtheleader.host import files
 
 USAGE = """\
 usage: ftl-agent keygen [NAME] [-o FILE | --add FILE]
@@ -125,7 +126,7 @@ def _write_new(path: str, content: bytes) -> None:
         os.link(draft, path)  # unlike a rename it never replaces
     finally:
         os.unlink(draft)
-    _sync_folder(path)
+    files.sync_directory(_folder_of(path))
 
 
 def _replace(path: str, content: bytes) -> None:
@@ -139,13 +140,13 @@ def _replace(path: str, content: bytes) -> None:
     except OSError:
         os.unlink(draft)
         raise
-    _sync_folder(path)
+    files.sync_directory(_folder_of(path))
 
 
 def _draft(path: str, content: bytes) -> str:
     """The path of a new file beside ``path`` that holds ``content``, on disk, mode 0600."""
-    folder, name = os.path.split(os.path.abspath(path))
-    descriptor, draft = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
+    prefix = f".{os.path.basename(path)}."
+    descriptor, draft = tempfile.mkstemp(prefix=prefix, dir=_folder_of(path))
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
@@ -157,9 +158,5 @@ def _draft(path: str, content: bytes) -> str:
     return draft
 
 
-def _sync_folder(path: str) -> None:
-    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _folder_of(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
