@@ -24,7 +24,7 @@ FAULTS ?= 300
 SMALL ?=
 
 # Tests wait more than they compute: more of them at once than there are processors.
-WORKERS ?= $(shell nproc)
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lab sim prove ordeal check bench bench-peers bench-systemd soak man deb
