@@ -65,6 +65,8 @@ LASTING = {
     "name-taken": 30.0,
 }
 """Notes that are shown in ``status`` until what they tell of is over; when to look, in seconds."""
+DOUBLES = frozenset({"identity-doubled", "name-taken"})
+"""What tells of a voter that is there twice lasts until one of the two is known to be gone."""
 
 
 def run(settings: Settings, directories: Directories) -> int:
@@ -291,9 +293,11 @@ class Agent:
 
     def _see_if_over(self, kind: str) -> None:
         """Whoever shares an identity is noted again; whoever shares a name is seen."""
-        if kind == "name-taken" and report.is_name_shared(
-            self._driver.view(), self._driver.node, boottime()
-        ):
+        view = self._driver.view()
+        lasts = kind in DOUBLES and report.is_voter_doubled(view)
+        if kind == "name-taken":
+            lasts = lasts or report.is_name_shared(view, self._driver.node, boottime())
+        if lasts:
             self._timers.after(kind, LASTING[kind], lambda: self._see_if_over(kind))
         else:
             self.on_relief(kind)

@@ -21,8 +21,8 @@ from followtheleader.builds import Builds
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
 from followtheleader.core.addresses import show
+from followtheleader.core.doubles import DOUBLED_EVERY
 from followtheleader.core.election import Election
-from followtheleader.core.membership import DOUBLED_EVERY
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner, Role, Span
 from followtheleader.core.view import View

@@ -76,6 +76,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "witness": member.witness,
         "voter": member.voter,
         "other_voters": member.other_voters,
+        "doubled": member.doubled,
         "versions": list(member.versions),
         "heard_ms_ago": heard,
         "alive": member.is_there(now),
@@ -158,6 +159,11 @@ def is_name_shared(view: View, node: Node, now: Instant) -> bool:
     """Whether two members that are there, ourselves included, have one name."""
     names = [m.name for m in view.members if m.is_there(now)]
     return len({node.name, *names}) <= len(names)
+
+
+def is_voter_doubled(view: View) -> bool:
+    """Whether two live nodes are one voter, as far as is known: one of them may be out of sight."""
+    return any(m.doubled for m in view.members)
 
 
 def status_line(view: View, node: Node, now: Instant) -> str:

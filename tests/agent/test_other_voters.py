@@ -25,6 +25,7 @@ def member(number: int, *, quorum: bool = True, other: bool = True) -> MemberVie
         version=1,
         quorum=quorum,
         other_voters=other,
+        doubled=False,
         heard_at=0,
     )
 

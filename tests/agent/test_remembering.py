@@ -99,7 +99,19 @@ def test_who_leaves_waits_for_what_changed_while_it_was_written(
     monkeypatch.setattr(remembering, "LEAVE_WITHIN_SECONDS", PATIENCE)
     fifo, listener = stall(tmp_path), Listener()
     late = MemberView(
-        5, Owner(5, 1), "late", ("10.0.0.5", 9001), 100, False, False, (1, 1), 1, False, False, None
+        5,
+        Owner(5, 1),
+        "late",
+        ("10.0.0.5", 9001),
+        100,
+        False,
+        False,
+        (1, 1),
+        1,
+        False,
+        False,
+        False,
+        None,
     )
     present: list[MemberView] = []
 

@@ -257,7 +257,6 @@ class Cells:
             witness=False,
             versions=VERSIONS,
             version=VERSIONS[1],
-            compatible=True,
             quorum=True,
             same_voters=True,
             addresses=[SOMEWHERE],

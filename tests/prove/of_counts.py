@@ -5,7 +5,7 @@ Each costs safety: two sets that both think they are the majority need not share
 
 from __future__ import annotations
 
-from prove.mutation import DIRECTED, KILLED, RULES, Mutant, Patch
+from prove.mutation import DIRECTED, DOUBLES, KILLED, RULES, Mutant, Patch
 
 COUNTS: tuple[Mutant, ...] = (
     Mutant(
@@ -36,7 +36,7 @@ COUNTS: tuple[Mutant, ...] = (
                 "newest[str(acceptor)] = sent",
             ),
         ),
-        (KILLED + "test_a_voters_name_supports_a_lease_once",),
+        (DIRECTED + "test_a_voters_name_counts_once",),
     ),
     Mutant(
         "tokens-counted-not-voters",
@@ -49,6 +49,48 @@ COUNTS: tuple[Mutant, ...] = (
             ),
         ),
         (KILLED + "test_a_voters_name_has_a_token_once",),
+    ),
+    Mutant(
+        "doubled-voter-counts",
+        "two live nodes that are one voter count for nobody",
+        (Patch("peers.py", " and not self.contested", ""),),
+        (DOUBLES + "test_a_split_gives_each_part_one_of_them_and_neither_a_leader",),
+    ),
+    Mutant(
+        "doubled-identity-counts",
+        "nor do two that live at once with one identity",
+        (Patch("doubles.py", "peer.twin = True", "peer.twin = False"),),
+        (DOUBLES + "test_a_split_gives_each_part_one_of_them_and_neither_a_leader",),
+    ),
+    Mutant(
+        "doubled-identity-forgotten",
+        "nor the next life of one of them",
+        (Patch("membership.py", "peer.twin = before.twin", "peer.twin = False"),),
+        (DOUBLES + "test_a_restart_of_one_of_them_changes_nothing",),
+    ),
+    Mutant(
+        "doubled-voter-votes",
+        "whoever knows that it is doubled does not vote",
+        (
+            Patch(
+                "context.py",
+                " and not self.membership.doubles.is_own(self.out.now)",
+                "",
+            ),
+        ),
+        (DOUBLES + "test_whoever_is_doubled_does_not_vote",),
+    ),
+    Mutant(
+        "doubled-leader-supports-itself",
+        "nor does it support itself",
+        (
+            Patch(
+                "proposer.py",
+                "{} if members.doubles.is_own(self._c.out.now) else ",
+                "",
+            ),
+        ),
+        (DOUBLES + "test_a_doubled_leader_supports_itself_no_more",),
     ),
     Mutant(
         "stranger-votes",

@@ -227,7 +227,7 @@ LOCKS: tuple[Mutant, ...] = (
         (
             Patch(
                 "membership.py",
-                "if older and now - peer.heard_at <= self._node.timing.patience:",
+                "if older and not peer.left and now - peer.heard_at <= self._node.timing.patience:",
                 "if False:",
             ),
         ),

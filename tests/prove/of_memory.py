@@ -97,8 +97,8 @@ MEMORY: tuple[Mutant, ...] = (
         (
             Patch(
                 "learner.py",
-                "if c.agenda.silent or not c.disk.may_vote:",
-                "if not c.disk.may_vote:",
+                "if c.agenda.silent or not c.may_vote:",
+                "if not c.may_vote:",
             ),
         ),
         (KILLED + "test_nothing_is_promised_in_quarantine",),

@@ -31,6 +31,12 @@ class Context:
     disk: Disk
     pauses: Pauses
 
+    @property
+    def may_vote(self) -> bool:
+        """May this node promise, acknowledge and claim? Not what a crash would make it forget, nor
+        while another node has its vote."""
+        return self.disk.may_vote and not self.membership.doubles.is_own(self.out.now)
+
     @classmethod
     def create(
         cls, node: Node, memory: Memory, rng: random.Random, now: Instant, *, job_running: bool

@@ -217,6 +217,9 @@ class Election:
     def _elect(self, wall_ms: int) -> None:
         c = self._c
         c.agenda.election_at = None
+        if c.membership.doubles.is_own(c.out.now):
+            c.agenda.elect_after(self.node.timing.patience + c.agenda.skew())
+            return
         if not self._proposer.may_claim():
             return  # whatever stands in the way plans the next election when it goes
         pledge = c.acceptor.pledge(c.out.now)

@@ -13,10 +13,10 @@ from followtheleader.core.acceptor import Answer, Lock, Pledge
 from followtheleader.core.actions import Dropped, Restart, Unheard
 from followtheleader.core.addresses import worth_telling
 from followtheleader.core.context import Context
+from followtheleader.core.doubles import DOUBLED_EVERY
 from followtheleader.core.events import Received
 from followtheleader.core.handover import Handovers
 from followtheleader.core.meeting import Meeting
-from followtheleader.core.membership import DOUBLED_EVERY
 from followtheleader.core.messages import (
     Ack,
     Ask,
@@ -119,9 +119,11 @@ class Learner:
                 if peer is not None and peer.compatible:
                     self._on_member_said(peer, message)
                 else:
-                    if peer is not None and not peer.same_voters:
+                    if peer is not None:
                         self._on_stranger_said(peer, message)
                     self._drop(event)
+        if not self._proposer.idle and members.doubles.is_own(now):
+            self._proposer.step_down(Reason.IDENTITY_TAKEN)
 
     def _drop(self, event: Received) -> None:
         """Say why the members did not let it pass."""
@@ -167,9 +169,9 @@ class Learner:
                 assert_never(message)
 
     def _on_stranger_said(self, peer: Peer, message: Said) -> None:
-        """A member with other voters moves nothing here; but people want to know of it."""
+        """Whoever does not elect with us moves nothing here; but people want to know of it."""
         match message:
-            case Heartbeat():
+            case Heartbeat() if not peer.same_voters:
                 self._c.membership.leads_others(peer, self._c.out.now, self._c.out.actions)
             case Bye():
                 self._c.membership.departed(peer.owner, self._c.out.actions)
@@ -198,6 +200,7 @@ class Learner:
     def yield_identity(self) -> None:
         """Another node is heard in our place: to lead now is to lead nobody, beside others."""
         c, now = self._c, self._c.out.now
+        c.membership.doubles.go_unheard(now + TAKEN_FOR)
         c.agenda.sit_out(TAKEN_FOR)
         self._proposer.step_down(Reason.IDENTITY_TAKEN, TAKEN_FOR)
         if now - self._taken_told_at < DOUBLED_EVERY:
@@ -212,7 +215,7 @@ class Learner:
 
     def _on_prepare(self, peer: Peer, prepare: Prepare) -> None:
         c = self._c
-        if c.agenda.silent or not c.disk.may_vote:
+        if c.agenda.silent or not c.may_vote:
             return
         if prepare.after is not None:
             self._free(*prepare.after, successor=peer.owner.id)
@@ -323,7 +326,7 @@ class Learner:
         self._acknowledge(peer, beat)
 
     def _acknowledge(self, peer: Peer, beat: Heartbeat) -> None:
-        if not self._c.disk.may_vote:
+        if not self._c.may_vote:
             return
         # Disk before the word that raises it: a forgotten term lets tokens go back.
         self._c.disk.persist()

@@ -15,12 +15,14 @@ from itertools import islice
 
 from followtheleader.core.actions import Action, MembersChanged, Note, Send
 from followtheleader.core.addresses import is_unicast, show, told_by, worth_telling
+from followtheleader.core.doubles import Doubles
 from followtheleader.core.messages import Header, Hello
 from followtheleader.core.node import Node
 from followtheleader.core.nonces import Nonces
 from followtheleader.core.pause import Pauses
 from followtheleader.core.peers import (
     ADDRESSES_EACH,
+    ALIVE_FOR,
     ANSWER_EVERY,
     FIRST_PAUSE,
     Peer,
@@ -30,6 +32,7 @@ from followtheleader.core.peers import (
 from followtheleader.core.types import (
     ANYBODY,
     GREETING_VERSION,
+    MS,
     NANOSECONDS,
     NO_NONCE,
     NO_VERSION,
@@ -45,11 +48,9 @@ MEMBER_FOR: Span = 600 * NANOSECONDS
 FORGOTTEN_AFTER: Span = 86_400 * NANOSECONDS
 LONGEST_PAUSE: Span = 10 * NANOSECONDS
 """Between two HELLOs to where nobody answers."""
-ALIVE_FOR: Span = 45 * NANOSECONDS
-"""Heard within this time (two keepalives and some): expected to answer a PREPARE."""
 FIRST_REMINDER: Span = 2 * NANOSECONDS
 """From a member's first HELLO to its second, which goes to all its addresses."""
-DOUBLED_EVERY: Span = 60 * NANOSECONDS
+TOLD_EVERY: Span = 60 * NANOSECONDS
 MAX_PEERS = 512
 MAX_SEEDS = 512
 SEED_TRIES = 12
@@ -65,6 +66,7 @@ class Membership:
         self._pauses = pauses
         self._nonces = nonces
         self.peers: dict[NodeId, Peer] = {}
+        self.doubles = Doubles(node, self.peers)
         self._seeds: dict[Address, Seed] = {}
         self._asked: dict[Address, Instant] = {}
         self._configured: list[Address] = []
@@ -108,6 +110,8 @@ class Membership:
             return None
         if not peer.window.accept(header.counter):
             return None
+        if peer.outnamed:
+            self.doubles.hear_again(peer, now, out)
         if peer.heard(source, header.priority, now):
             out.append(MembersChanged())
         if source in self._seeds:
@@ -122,6 +126,8 @@ class Membership:
         if peer is not None and peer.owner == header.sender:
             if not peer.window.accept(header.counter):
                 return False
+            if peer.outnamed:
+                self.doubles.hear_again(peer, now, out)
             if peer.heard(source, header.priority, now):
                 out.append(MembersChanged())
             self._seeds.pop(source, None)
@@ -200,18 +206,17 @@ class Membership:
         peer = self.peers.get(header.sender.id)
         if peer is not None and peer.owner != header.sender:
             older = header.sender.incarnation < peer.owner.incarnation
-            if older and now - peer.heard_at <= self._node.timing.patience:
+            if older and not peer.left and now - peer.heard_at <= self._node.timing.patience:
                 if now - peer.verified_at > self._node.timing.patience:
-                    self._tell_twins(peer, source, now, out)
+                    self.doubles.meet_twin(peer, source, now, out)
                 return False
-            if header.sender.incarnation in peer.earlier:
-                self._tell_twins(peer, source, now, out)
+            if header.sender.incarnation in peer.earlier and not peer.left:
+                self.doubles.meet_twin(peer, source, now, out)
         if peer is None and len(self.peers) >= MAX_PEERS:
             return False
         new = peer is None or peer.owner != header.sender
         version = self._common_version(hello)
         same_voters = self._has_same_voters(hello)
-        compatible = version != NO_VERSION and same_voters
         if peer is None or new:
             before, addresses = peer, [source]
             if before is not None:
@@ -223,7 +228,6 @@ class Membership:
                 hello.witness,
                 hello.versions,
                 version,
-                compatible,
                 hello.quorum,
                 same_voters,
                 addresses,
@@ -235,10 +239,14 @@ class Membership:
                 peer.earlier = [before.owner.incarnation, *before.earlier][:LIVES_KEPT]
                 peer.doubled_at = before.doubled_at
                 peer.leads_others_at = before.leads_others_at
+                peer.twin = before.twin
+                self._look_back(before, source, now)
             self.peers[header.sender.id] = peer
             self._announce(peer, out)
-            self._look_for_namesake(peer, now, out)
-        peer.name, peer.witness, peer.compatible = hello.name, hello.witness, compatible
+            for namesake in self.doubles.meet(peer, now, out):
+                namesake.hello_at = now  # if it answers, both live
+                self._wake_by(now)
+        peer.name, peer.witness = hello.name, hello.witness
         peer.quorum, peer.same_voters = hello.quorum, same_voters
         peer.versions, peer.version = hello.versions, version
         peer.heard(source, header.priority, now)
@@ -246,28 +254,19 @@ class Membership:
         self._wake_by(peer.hello_at)
         return new
 
+    def _look_back(self, before: Peer, source: Address, now: Instant) -> None:
+        """Its earlier life was elsewhere: ask there whether that is over, when it must be."""
+        is_voter = before.name in self._node.voters
+        if is_voter and before.address != source and len(self._seeds) < MAX_SEEDS:
+            at = now + self._node.timing.patience + MS
+            self._seeds[before.address] = Seed(at)
+            self._wake_by(at)
+
     def _common_version(self, hello: Hello) -> int:
         """Return the highest version that both speak; `NO_VERSION`: there is none."""
         ours, theirs = self._node.versions, hello.versions
         highest = min(ours[1], theirs[1])
         return highest if highest >= max(ours[0], theirs[0]) else NO_VERSION
-
-    def _tell_twins(self, peer: Peer, source: Address, now: Instant, out: list[Action]) -> None:
-        """A life that is over cannot answer a nonce which is younger than the life after it, nor
-        come back when another has been heard in between."""
-        if now < peer.doubled_at:
-            return
-        peer.doubled_at = now + DOUBLED_EVERY
-        one, other = (f"{host}:{port}" for host, port in sorted((peer.address, source)))
-        out.append(
-            Note(
-                "identity-doubled",
-                f"two nodes have the identity of {peer.name}, at {one} and at {other}: two "
-                "machines with one machine-id and one name? Give one of them another `node`, or a "
-                "fresh /etc/machine-id",
-                peer.owner,
-            )
-        )
 
     def _has_same_voters(self, hello: Hello) -> bool:
         """Voters must agree on who votes: two different lists may have disjoint majorities."""
@@ -279,25 +278,6 @@ class Membership:
         out.append(MembersChanged())
         where = f"{peer.name} at {show(peer.address)}"
         out.append(Note("member-joined", f"member {where}", peer.owner))
-
-    def _look_for_namesake(self, peer: Peer, now: Instant, out: list[Action]) -> None:
-        """Names tell members apart for people, and voters for everybody."""
-        where = [
-            show(p.address)
-            for p in self.peers.values()
-            if p.name == peer.name and (p is peer or now - p.heard_at <= ALIVE_FOR) and not p.left
-        ]
-        if peer.name == self._node.name:
-            where.append("here")
-        if len(where) > 1:
-            out.append(
-                Note(
-                    "name-taken",
-                    f"{len(where)} members are named {peer.name} ({', '.join(where)}): "
-                    "give each its own `node`; as a voter the name counts once",
-                    peer.owner,
-                )
-            )
 
     def _hello(
         self,
@@ -342,7 +322,7 @@ class Membership:
         """It leads, by other voters than ours: the one way to two leaders of a quorum group."""
         if now < peer.leads_others_at:
             return
-        peer.leads_others_at = now + DOUBLED_EVERY
+        peer.leads_others_at = now + TOLD_EVERY
         out.append(
             Note(
                 "other-leader",
@@ -367,6 +347,7 @@ class Membership:
         if peer is not None and peer.owner == owner and not peer.left:
             peer.left = True
             peer.expected = False
+            self.doubles.lose(peer)
             out.append(MembersChanged())
             out.append(Note("member-left", f"member {peer.name} left", owner))
 
@@ -437,6 +418,7 @@ class Membership:
     def _remind(self, peer: Peer, now: Instant, out: list[Action]) -> None:
         if now - peer.heard_at > FORGOTTEN_AFTER:
             del self.peers[peer.owner.id]
+            self.doubles.lose(peer)
             out.append(MembersChanged())
             for address in peer.addresses:
                 if address in self._configured:

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from followtheleader.core.replay import ReplayWindow
-from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner, Span
+from followtheleader.core.types import (
+    MS,
+    NANOSECONDS,
+    NO_VERSION,
+    Address,
+    Instant,
+    Owner,
+    Span,
+)
 
 KEEPALIVE: Span = 20 * NANOSECONDS
 """Silence after which a member gets HELLO."""
@@ -15,6 +23,8 @@ FIRST_PAUSE: Span = 100 * MS
 ANSWER_EVERY: Span = 50 * MS
 """CHALLENGE, and a newer word of a pause, answer one peer at most so often: two would answer each
 other for ever, and a thawed node hears all that it has missed at once."""
+ALIVE_FOR: Span = 45 * NANOSECONDS
+"""Heard within this time (two keepalives and some): expected to answer a PREPARE."""
 ADDRESSES_EACH = 4
 
 
@@ -29,8 +39,6 @@ class Peer:
     versions: tuple[int, int]
     version: int
     """The highest version in common; `NO_VERSION`: it is greeted, and nothing else is said."""
-    compatible: bool
-    """It elects together with this node: they have a version and the voters in common."""
     quorum: bool
     same_voters: bool
     addresses: list[Address]
@@ -52,6 +60,22 @@ class Peer:
     """When to say again that two nodes have this identity."""
     leads_others_at: Instant = 0
     """When to say again that it leads by other voters."""
+    outnamed: bool = False
+    """A newer member has its name: if it is heard after that, the two live at once."""
+    namesake: bool = False
+    twin: bool = False
+    """A voter whose name, or whose identity, another live node has; see `Doubles`."""
+
+    @property
+    def contested(self) -> bool:
+        """Two live nodes are this voter."""
+        return self.namesake or self.twin
+
+    @property
+    def compatible(self) -> bool:
+        """It elects together with this node: they have a version and the voters in common, and
+        there is one of it."""
+        return self.version != NO_VERSION and self.same_voters and not self.contested
 
     @property
     def address(self) -> Address:

@@ -138,7 +138,7 @@ class Proposer:
             and c.agenda.link_up
             and c.pauses.allows(self._me.id, c.out.now)
             and c.acceptor.lock(c.out.now) is None
-            and c.disk.may_vote
+            and c.may_vote
         )
 
     def begin_claim(self, wall_ms: int) -> None:
@@ -267,10 +267,10 @@ class Proposer:
 
     def _voters(self) -> dict[NodeId, str]:
         """Ids of known voters with their names; in an open group only ourselves."""
-        node = self._c.node
-        voters = {self._me.id: node.name}
+        node, members = self._c.node, self._c.membership
+        voters = {} if members.doubles.is_own(self._c.out.now) else {self._me.id: node.name}
         if node.quorum:
-            for peer in self._c.membership.peers.values():
+            for peer in members.peers.values():
                 if peer.compatible and peer.name in node.voters:
                     voters[peer.owner.id] = peer.name
         return voters

@@ -92,5 +92,6 @@ def _member(peer: Peer, context: Context) -> MemberView:
         version=peer.version,
         quorum=peer.quorum,
         other_voters=not peer.same_voters,
+        doubled=peer.contested,
         heard_at=None if peer.left else peer.heard_at,
     )

@@ -27,7 +27,8 @@ class MemberView:
 
     ``versions``: the lowest and the highest that it speaks; ``version``: the one that is spoken
     with it, `NO_VERSION` if there is none in common. ``quorum``: its group has voters;
-    ``other_voters``: they are not ours, so that it is neither followed nor counted.
+    ``other_voters``: they are not ours, so that it is neither followed nor counted; ``doubled``:
+    nor is it because two live nodes are this voter.
     """
 
     id: NodeId
@@ -41,6 +42,7 @@ class MemberView:
     version: int
     quorum: bool
     other_voters: bool
+    doubled: bool
     heard_at: Instant | None
 
     def is_there(self, now: Instant) -> bool:
