@@ -77,6 +77,7 @@ def member_facts(member: MemberView, now: Instant) -> Facts:
         "voter": member.voter,
         "other_voters": member.other_voters,
         "doubled": member.doubled,
+        "other_timing": member.other_timing,
         "versions": list(member.versions),
         "heard_ms_ago": heard,
         "alive": member.is_there(now),

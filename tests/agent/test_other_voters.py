@@ -26,6 +26,7 @@ def member(number: int, *, quorum: bool = True, other: bool = True) -> MemberVie
         quorum=quorum,
         other_voters=other,
         doubled=False,
+        other_timing=False,
         heard_at=0,
     )
 

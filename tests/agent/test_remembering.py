@@ -99,19 +99,20 @@ def test_who_leaves_waits_for_what_changed_while_it_was_written(
     monkeypatch.setattr(remembering, "LEAVE_WITHIN_SECONDS", PATIENCE)
     fifo, listener = stall(tmp_path), Listener()
     late = MemberView(
-        5,
-        Owner(5, 1),
-        "late",
-        ("10.0.0.5", 9001),
-        100,
-        False,
-        False,
-        (1, 1),
-        1,
-        False,
-        False,
-        False,
-        None,
+        id=5,
+        owner=Owner(5, 1),
+        name="late",
+        address=("10.0.0.5", 9001),
+        priority=100,
+        witness=False,
+        voter=False,
+        versions=(1, 1),
+        version=1,
+        quorum=False,
+        other_voters=False,
+        doubled=False,
+        other_timing=False,
+        heard_at=None,
     )
     present: list[MemberView] = []
 

@@ -17,7 +17,7 @@ STATUS_KEYS = {
     *("port", "interfaces", "last_hook", "counters", "problems", "pid", "version", "started"),
 }
 MEMBER_KEYS = {"name", "id", "address", "priority", "witness", "voter", "versions"}
-MEMBER_KEYS |= {"other_voters", "heard_ms_ago", "alive"}
+MEMBER_KEYS |= {"other_voters", "doubled", "other_timing", "heard_ms_ago", "alive"}
 
 
 def connect(node: Node, place: str = "status.sock") -> socket.socket:

@@ -99,8 +99,15 @@ def status_of_leader() -> dict[str, Any]:
         },
         "members": [
             member("h2", "00000000000000a2", "10.0.0.2:9001", heard_ms_ago=120),
-            member("h3", "00000000000000a3", "10.0.0.3:9001", heard_ms_ago=240_000, alive=False),
-            member("h4", "00000000000000a4", "10.0.0.4:9001", voter=False),
+            member(
+                "h3",
+                "00000000000000a3",
+                "10.0.0.3:9001",
+                heard_ms_ago=240_000,
+                alive=False,
+                doubled=True,
+            ),
+            member("h4", "00000000000000a4", "10.0.0.4:9001", voter=False, other_timing=True),
             member("h5", "00000000000000a6", "10.0.0.6:9001", voter=False, other_voters=True),
             member("w", "00000000000000a5", "10.0.0.5:9001", heard_ms_ago=10, witness=True),
         ],
@@ -132,5 +139,12 @@ def status_of_leader() -> dict[str, Any]:
 def member(name: str, id: str, address: str, **more: object) -> dict[str, Any]:
     """Another member as status tells it; ``more`` replaces what it says by default."""
     facts = {"name": name, "id": id, "address": address, "priority": 100, "witness": False}
-    facts |= {"voter": True, "other_voters": False, "versions": [1, 1], "heard_ms_ago": None}
+    facts |= {
+        "voter": True,
+        "other_voters": False,
+        "doubled": False,
+        "other_timing": False,
+        "versions": [1, 1],
+        "heard_ms_ago": None,
+    }
     return {**facts, "alive": True, **more}

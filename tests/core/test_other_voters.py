@@ -8,6 +8,8 @@ from __future__ import annotations
 import pytest
 
 from followtheleader.core.actions import Note
+from followtheleader.core.timing import Timing
+from followtheleader.core.types import MS
 from sim.table import Table
 
 
@@ -79,4 +81,16 @@ def test_a_member_that_comes_back_with_our_list_is_one_of_us() -> None:
     table.start("b", incarnation=2)
     table.run_for(20_000)
     assert [m.other_voters for m in table.view("a").members] == [False]
+    assert len(table.leaders()) == 1
+
+
+def test_a_member_with_another_timing_is_marked() -> None:
+    """Nothing else: followers believe in a leader for as long as its own heartbeats say."""
+    table = Table("a b c", timings={"c": Timing(500 * MS, 3, 0)})
+    table.open_road("a-b", "a-c", "b-c")
+    for name in "abc":
+        table.start(name)
+    table.run_for(5000)
+    assert {m.name: m.other_timing for m in table.view("a").members} == {"b": False, "c": True}
+    assert {m.other_timing for m in table.view("c").members} == {True}
     assert len(table.leaders()) == 1

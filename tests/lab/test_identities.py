@@ -59,6 +59,48 @@ def test_two_nodes_with_one_name(build: Callable[..., Group]) -> None:
     pair.check()
 
 
+@pytest.mark.parametrize("cloned", [False, True], ids=["name", "clone"])
+def test_a_split_with_a_voter_in_each_part(build: Callable[..., Group], cloned: bool) -> None:
+    """h4 is h3, once more. Each part of the network has one of the two, and with it two of three
+    names: no part has a leader, however long it lasts. Then the operator gives h4 another name."""
+    group = build(4, quorum=True, settings={"voters": list(VOTERS)})
+    for name in group.network.hosts:
+        group.network.switch_ipv6_off(name)
+    h1, h2, h3, h4 = group.hosts
+    if cloned:
+        group.network.machine_id("h4").write_text(group.network.machine_id("h3").read_text())
+    group.configure(h4, node="h3")
+    group.start()
+    for host in (h1, h2):
+        told = functools.partial(says, host, "10.77.0.3:", "10.77.0.4:", "neither votes nor leads")
+        wait_until(told, 30, f"{host} knows", group.describe)
+    one = functools.partial(leads_alone, group)
+    wait_until(one, 15, "h1 and h2 are two of three", group.describe)
+    assert group.leaders()[0] in (h1, h2)
+
+    group.split([h1, h3], [h2, h4])
+    group.wait_no_leader(group.hosts)
+    seconds = 4 * group.timing.takeover
+    holds_for(lambda: not group.leaders(), seconds, "neither part has a leader")
+    assert says(h1, "neither votes nor leads"), "though it hears one of the two only"
+
+    group.network.heal()
+    wait_until(one, 15, "one leads again", group.describe)
+    h4.crash()
+    group.configure(h4)
+    h4.start()
+    for host in (h1, h2):
+        over = functools.partial(is_over, host)
+        wait_until(over, 60, f"{host} knows that it is over", group.describe)
+    h2.power_off()
+    wait_until(one, 15, "h1 and h3 are two of three", group.describe)
+    group.check()
+
+
+def is_over(host: Host) -> bool:
+    return not any(member["doubled"] for member in host.status().get("members", []))
+
+
 def sees(host: Host, name: str) -> bool:
     return name in host.alive()
 

@@ -259,6 +259,7 @@ class Cells:
             version=VERSIONS[1],
             quorum=True,
             same_voters=True,
+            same_timing=True,
             addresses=[SOMEWHERE],
             heard_at=0,
             verified_at=0,

@@ -225,6 +225,7 @@ def _member(answer: Facts, member: Facts) -> tuple[str, str, str, str, str]:
     notes += _signature(answer, member)
     notes += ["other voters"] if member.get("other_voters") else []
     notes += ["doubled"] if member.get("doubled") else []
+    notes += ["other timing"] if member.get("other_timing") else []
     name, address = (terminal.clean(member.get(key) or "") for key in ("name", "address"))
     priority = member.get("priority")
     return name, address, "" if priority is None else str(priority), seen, ", ".join(notes)

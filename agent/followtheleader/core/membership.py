@@ -230,6 +230,7 @@ class Membership:
                 version,
                 hello.quorum,
                 same_voters,
+                hello.timing_digest == self._timing,
                 addresses,
                 now,
                 now,
@@ -248,6 +249,7 @@ class Membership:
                 self._wake_by(now)
         peer.name, peer.witness = hello.name, hello.witness
         peer.quorum, peer.same_voters = hello.quorum, same_voters
+        peer.same_timing = hello.timing_digest == self._timing
         peer.versions, peer.version = hello.versions, version
         peer.heard(source, header.priority, now)
         self._seeds.pop(source, None)

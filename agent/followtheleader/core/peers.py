@@ -41,6 +41,7 @@ class Peer:
     """The highest version in common; `NO_VERSION`: it is greeted, and nothing else is said."""
     quorum: bool
     same_voters: bool
+    same_timing: bool
     addresses: list[Address]
     heard_at: Instant
     verified_at: Instant

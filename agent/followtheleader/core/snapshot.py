@@ -93,5 +93,6 @@ def _member(peer: Peer, context: Context) -> MemberView:
         quorum=peer.quorum,
         other_voters=not peer.same_voters,
         doubled=peer.contested,
+        other_timing=not peer.same_timing,
         heard_at=None if peer.left else peer.heard_at,
     )

@@ -28,7 +28,8 @@ class MemberView:
     ``versions``: the lowest and the highest that it speaks; ``version``: the one that is spoken
     with it, `NO_VERSION` if there is none in common. ``quorum``: its group has voters;
     ``other_voters``: they are not ours, so that it is neither followed nor counted; ``doubled``:
-    nor is it because two live nodes are this voter.
+    nor is it because two live nodes are this voter. ``other_timing``: its heartbeats, or its
+    `stop_timeout`, are not as ours.
     """
 
     id: NodeId
@@ -43,6 +44,7 @@ class MemberView:
     quorum: bool
     other_voters: bool
     doubled: bool
+    other_timing: bool
     heard_at: Instant | None
 
     def is_there(self, now: Instant) -> bool:
