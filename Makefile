@@ -11,6 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # An installation is redone only when what it depends on has changed.
 RUN_TIME    := $(VENV)/.run-time
 DEVELOPMENT := $(VENV)/.development
+FUZZING     := $(VENV)/.fuzzing
 
 SEEDS ?= 200
 BASE  ?= 0
@@ -22,12 +23,14 @@ MISHAPS ?=
 MINUTES ?= 120
 FAULTS ?= 300
 SMALL ?=
+SECONDS ?= 60
+TARGETS ?=
 
 # Tests wait more than they compute: more of them at once than there are processors.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lab sim prove ordeal check bench bench-peers bench-systemd soak man deb
+.PHONY: help venv demo test lab sim prove fuzz ordeal check bench bench-peers bench-systemd soak man deb
 .PHONY: golden-rewrite clean
 
 help:
@@ -41,6 +44,8 @@ help:
 	@echo "make prove           the core's rules taken out one by one: who notices? small worlds searched to"
 	@echo "                     their end (SMALL=1: only what takes seconds); rollouts of other voters, and"
 	@echo "                     SEEDS=$(SEEDS) schedules of each kind"
+	@echo "make fuzz            what strangers and local users can say, coverage-guided: SECONDS=$(SECONDS) each,"
+	@echo "                     TARGETS=\"datagrams records configuration requests guardian_input\""
 	@echo "make ordeal          FAULTS=$(FAULTS) random faults on real agents, four groups (root)"
 	@echo "make bench           the figures, measured (root): ROWS=\"crash cut\" N=$(N)"
 	@echo "make bench-peers     the same faults, also for keepalived, ucarp and npm (root): N=3 PEERS="
@@ -67,6 +72,10 @@ $(DEVELOPMENT): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch $(RUN_TIME) $@
 
+$(FUZZING): $(DEVELOPMENT)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev,fuzz]"
+	@touch $@
+
 demo: $(RUN_TIME)
 	@$(BIN)/ftl-agent demo
 
@@ -87,6 +96,9 @@ prove: $(DEVELOPMENT)
 	$(if $(SMALL),,@$(BIN)/python -m prove.exhaustive --jobs $(JOBS) --without-rules)
 	@$(BIN)/python -m sim.rollout --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
 	@$(BIN)/python -m sim.run --seeds $(SEEDS) --base $(BASE) --jobs $(JOBS)
+
+fuzz: $(FUZZING)
+	@$(BIN)/python -m fuzz.run --seconds $(SECONDS) --jobs $(JOBS) $(TARGETS)
 
 ordeal: $(DEVELOPMENT)
 	@$(BIN)/python -m bench.ordeal --faults $(FAULTS) $(if $(SEED),--seed $(SEED))
@@ -124,5 +136,5 @@ golden-rewrite: $(DEVELOPMENT)
 	@git diff --stat
 
 clean:
-	rm -rf $(VENV) build dist agent/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist agent/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .fuzz
 	find agent tests -name __pycache__ -prune -exec rm -rf {} +
