@@ -199,7 +199,7 @@ class Driver:
         """Go on with what of ``profile`` may change within one life; the rest must be the same."""
         before, self._profile = self._profile.ring, profile
         if profile.ring != before:
-            self._use_keys(profile.ring)
+            self._use_keys(before, profile.ring)
         self._sender.priority = profile.priority
         now = ev.Retuned(profile.priority, profile.preempt_delay, profile.start_patience)
         node = self.node
@@ -207,15 +207,14 @@ class Driver:
             self.post(now)
         self._lookout.change(profile)
 
-    def _use_keys(self, ring: KeyRing) -> None:
+    def _use_keys(self, before: KeyRing, ring: KeyRing) -> None:
         """Sign and verify by other keys; a will that was signed before is signed again."""
         self._codec.use(ring)
         self.signing.ring = ring
         self.refusals.use(ring)
         if self._will is not None:
             self._deposit(self._will)
-        # Whoever was not understood may be now.
-        self.post(ev.LinkChanged(self._link.up, moved=True))
+        self.post(ev.KeysChanged(strict=before.unsigned and not ring.unsigned))
 
     # -- events
 

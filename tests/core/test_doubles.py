@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from followtheleader.core.actions import Note
+from followtheleader.core.events import KeysChanged
 from followtheleader.core.messages import Ack, Promise
 from followtheleader.core.types import Reason, Role
 from sim.table import Table
@@ -209,3 +210,19 @@ def test_in_an_open_group_a_name_is_a_name() -> None:
     assert marked(table, "a") == []
     assert len(table.leaders()) == 1
     assert "neither" not in notes(table, "a", "name-taken")[0]
+
+
+@IDENTITY
+def test_when_only_signed_words_count_doubles_are_known_anew(same_identity: bool) -> None:
+    """What was said before anybody may have said. Both live indeed, and are known again."""
+    table = doubled(same_identity=same_identity)
+    table.crash("y")
+    table.run_for(2000)
+    for name in "ab":
+        table.seats[name].hear(KeysChanged(strict=True))
+        assert marked(table, name) == []
+    table.run_for(30_000)
+    assert marked(table, "a") == marked(table, "b") == []
+    table.start("y", incarnation=9)
+    table.run_for(5000)
+    assert marked(table, "a") != []

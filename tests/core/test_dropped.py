@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from followtheleader.core.actions import Dropped, Unheard
-from followtheleader.core.events import Received
-from followtheleader.core.messages import Ask, Heartbeat, Message, Release
+from followtheleader.core.events import KeysChanged, Received
+from followtheleader.core.messages import Ack, Ask, Heartbeat, Message, Release
 from followtheleader.core.types import MAX_TERM, Owner
 from sim.table import Flight, Table, three
 
+MAX_COUNTER = 2**64 - 1
 SOURCE = ("10.0.0.1", 9001)
 
 
@@ -51,3 +52,34 @@ def test_a_last_will_is_heard_once() -> None:
     will = Release(1, 0)
     assert heard(table, beat, will, counter=MAX_TERM) is None
     assert heard(table, beat, will, counter=MAX_TERM) is Unheard.REPEATED
+
+
+def test_what_anybody_said_is_forgotten_when_only_signed_words_count() -> None:
+    """Somebody has used b's counters up, in its name; then a requires signatures."""
+    table = three(quorum=True, priorities={"b": 0, "c": 0})
+    table.run_for(300)
+    ack = table.last("b", "a", Ack)
+    table.deliver(replace(ack, header=replace(ack.header, counter=MAX_COUNTER)))
+    newer = replace(ack, header=replace(ack.header, counter=ack.header.counter + 1))
+    assert drops(table, newer) == [Unheard.REPLAYED], "b is deaf to a"
+    table.seats["a"].hear(KeysChanged(strict=True))
+    assert drops(table, newer) == []
+    assert drops(table, newer) == [Unheard.REPLAYED]
+    table.run_for(5000)
+    assert table.leaders() == ["a"]
+
+
+def drops(table: Table, flight: Flight) -> list[Unheard]:
+    """Why its target drops it, if it does."""
+    orders = table.seats[flight.target].orders
+    before = len(orders)
+    table.deliver(flight)
+    return [order.reason for order in orders[before:] if isinstance(order, Dropped)]
+
+
+def test_other_keys_alone_forget_nothing() -> None:
+    table = three(quorum=True)
+    table.run_for(300)
+    ack = table.last("b", "a", Ack)
+    table.seats["a"].hear(KeysChanged(strict=False))
+    assert heard(table, ack) is Unheard.REPLAYED

@@ -27,6 +27,7 @@ class Doubles:
     def __init__(self, node: Node, peers: dict[NodeId, Peer]) -> None:
         self._node = node
         self._peers = peers
+        self._since: Instant = 0
         self._unheard_until: Instant = 0
         self._has_namesake = False
 
@@ -56,9 +57,12 @@ class Doubles:
 
     def hear_again(self, peer: Peer, now: Instant, out: list[Action]) -> None:
         """It was here before another that has its name, and still is: both live."""
-        peer.outnamed = False
-        for other in self._namesakes(peer.name):
-            self._contest(other, out)
+        both = [p for p in self._namesakes(peer.name) if p is peer or p.heard_at >= self._since]
+        if len(both) < 2:
+            return
+        for double in both:
+            double.outnamed = False
+            self._contest(double, out)
         self._tell_namesakes(peer, now, out)
 
     def meet_twin(self, peer: Peer, source: Address, now: Instant, out: list[Action]) -> None:
@@ -92,6 +96,16 @@ class Doubles:
             self._has_namesake = bool(rest)
         elif len(rest) == 1:
             rest[0].outnamed = rest[0].namesake = False
+
+    def forget(self, now: Instant) -> None:
+        """Nobody is known to be doubled: only what is heard from now on counts."""
+        self._since = now
+        self._has_namesake = False
+        self._unheard_until = 0
+        for peer in self._peers.values():
+            peer.outnamed = peer.twin = peer.namesake = False
+        for peer in self._peers.values():
+            peer.outnamed = len(self._namesakes(peer.name)) > 1
 
     def _contest(self, peer: Peer, out: list[Action]) -> None:
         if not self._is_voter(peer) or peer.namesake:

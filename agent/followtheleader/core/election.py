@@ -24,6 +24,7 @@ from followtheleader.core.events import (
     Event,
     HandoverRequested,
     IdentityTaken,
+    KeysChanged,
     LinkChanged,
     PauseRequested,
     Received,
@@ -129,6 +130,10 @@ class Election:
                 self._pausing.request(event.span)
             case LinkChanged():
                 self._on_link(event.up, event.moved)
+            case KeysChanged():
+                if event.strict:
+                    c.membership.forget_what_anybody_said(now)
+                c.membership.greet(now, c.out.actions)  # whoever was not understood may be now
             case StopRequested():
                 self._on_stop()
             case _:

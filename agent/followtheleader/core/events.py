@@ -130,6 +130,14 @@ class LinkChanged:
 
 
 @value
+class KeysChanged:
+    """Datagrams are signed and verified by other keys from now on. ``strict``: until now unsigned
+    ones counted, and from now on they do not."""
+
+    strict: bool
+
+
+@value
 class StopRequested:
     """Leave: end the job if leading, hand over, say goodbye. `Stopped` follows."""
 
@@ -150,5 +158,6 @@ Event = (
     | HandoverRequested
     | PauseRequested
     | LinkChanged
+    | KeysChanged
     | StopRequested
 )

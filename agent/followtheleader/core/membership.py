@@ -29,6 +29,7 @@ from followtheleader.core.peers import (
     Seed,
     digest,
 )
+from followtheleader.core.replay import ReplayWindow
 from followtheleader.core.types import (
     ANYBODY,
     GREETING_VERSION,
@@ -395,6 +396,17 @@ class Membership:
             peer.hello_at, peer.pause = now, FIRST_REMINDER // 2
         self._wake_by(now)
         self.sweep(now, out)
+
+    def forget_what_anybody_said(self, now: Instant) -> None:
+        """Only members are heard from now on: what others may have made us believe of them ends.
+
+        That are the counters that were heard, and who is there twice. A life that somebody made up
+        ends by its silence.
+        """
+        for peer in self.peers.values():
+            peer.window = ReplayWindow()
+            peer.earlier = []
+        self.doubles.forget(now)
 
     def sweep(self, now: Instant, out: list[Action]) -> None:
         """Send the HELLOs that are due, and forget who was silent for a day."""
