@@ -30,6 +30,9 @@ class Post:
         self.runtime_dir = os.path.abspath(runtime_dir)
         self.home_dir = os.path.abspath(home_dir or os.path.join(runtime_dir, HOME))
         self.in_unit = in_unit
+        # How a job knows the directory. A unit's own name is the only one: where that leads is for
+        # the agent's user to say.
+        self.place = self.runtime_dir if in_unit else os.path.realpath(runtime_dir)
 
     @property
     def agents_unit(self) -> str:
