@@ -8,8 +8,9 @@ every directory above them are checked, and in the directories of the agent's us
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from followtheleader.hook_files import why_untrusted
+from followtheleader.hook_files import why_untrusted, why_untrusted_command
 
 HOME = "guardian"
 
@@ -45,5 +46,9 @@ class Post:
         return f"ftl-leader@{self.instance}.target" if self.in_unit else ""
 
     def refuses(self, path: str) -> str:
-        """Why ``path`` must not be run or obeyed here, or nothing."""
+        """Why ``path`` must not be obeyed here, or nothing."""
         return (why_untrusted(path) or "") if self.in_unit else ""
+
+    def refuses_to_run(self, command: Sequence[str]) -> str:
+        """Why ``command`` must not be run here, or nothing."""
+        return (why_untrusted_command(command) or "") if self.in_unit else ""

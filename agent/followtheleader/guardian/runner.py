@@ -210,7 +210,7 @@ class Runner:
         argv = (*map(os.fsencode, command), *last)
         name = command[0][:_NAME_LIMIT]
         try:
-            if refusal := self._may_start(item) or self._post.refuses(command[0]):
+            if refusal := self._may_start(item) or self._post.refuses_to_run(command):
                 raise spawn.SpawnFailed(refusal)
             family = job.Family(item.event_id, self._register, self._takes_unknown)
             env = environment(told, item, self._post)
