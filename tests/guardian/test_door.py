@@ -101,7 +101,7 @@ def test_the_unit_is_read_off_systemds_own_tree(
 def test_a_group_that_a_user_has_named_is_not_a_unit(
     monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
-    """Whoever has a manager of its own, or a unit with Delegate=, names what is below as it likes."""
+    """Whoever has a manager of its own, or a unit with Delegate=, names what is below it."""
     in_tree(monkeypatch, f"0::/{named}\n", "/")
     unit = unit_of(42)
     assert unit in ("user@9.service", "a.scope", "ftl-agent@other.service")

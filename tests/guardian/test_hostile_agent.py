@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from followtheleader.guardian import words
+from followtheleader.guardian import messages, words
 from followtheleader.guardian.client import Client
 from followtheleader.guardian.post import Post
 from followtheleader.guardian.queue import ERRORS_KEPT, Item, Queue
@@ -148,7 +148,7 @@ def test_an_heir_of_its_connection_keeps_nothing_up(stand: Stand) -> None:
     agent = stand.start()
     agent.lead(1, term=7)
     pid = agent.wait("started", change=1)["pid"]
-    more = '{"m":"lease","deadline":%d,"stop_timeout":0,"quorum":false}\n' % (2**62)
+    more = messages.encode("lease", deadline=2**62, stop_timeout=0, quorum=False).decode()
     agent.do(do="heir", data=more * 100)
     agent.wait("output", hook="guardian")  # it is heard
     agent.kill()

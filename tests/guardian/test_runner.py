@@ -32,9 +32,8 @@ def test_a_command_that_may_not_start() -> None:
 
 
 def test_the_printed_hooks_are_checked() -> None:
-    good = (
-        b'{"commands": {"leader": [["/a", "b"]], "error": null}, "default_dir": "", "service": "s"}'
-    )
+    commands = b'{"leader": [["/a", "b"]], "error": null}'
+    good = b'{"commands": ' + commands + b', "default_dir": "", "service": "s"}'
     parsed = hooks.parse(good)
     assert parsed.commands("leader") == (("/a", "b"),)
     assert parsed.commands("error") == ()

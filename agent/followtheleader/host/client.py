@@ -24,7 +24,7 @@ def ask(path: str, request: dict[str, Any], timeout: float = 5.0) -> dict[str, A
     raw = _exchange(path, json.dumps(request).encode() + b"\n", timeout)
     try:
         reply = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         reply = None
     if not isinstance(reply, dict):
         raise NoAnswer(f"{path}: the answer is not ours; does an ftl-agent of this version run?")
