@@ -66,7 +66,8 @@ print("answered", s.recv(10))
 
 @pytest.fixture(scope="module", name="keeper")
 def fixture_keeper() -> Iterator[Keeper]:
-    with Keeper(lambda: Cluster([Plan("svc")], releases=("bookworm",))) as keeper:
+    # Its systemd 255 gives away what a link leads to; 252 and 257 refuse to start the unit.
+    with Keeper(lambda: Cluster([Plan("svc")], releases=("noble",))) as keeper:
         yield keeper
 
 
