@@ -10,12 +10,16 @@ import asyncio
 import os
 import socket
 import stat
+import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from followtheleader.cli import keygen
+from followtheleader.config import keyfile
 from followtheleader.errors import StateError
 from followtheleader.host import files, sockets
 from followtheleader.host.statefiles import StateFiles
@@ -106,3 +110,23 @@ def test_a_file_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / ".role.new").mkdir()
     with pytest.raises(StateError, match="a directory is in the way"):
         files.replace(str(tmp_path / "role"), b"leader\n")
+
+
+def test_a_key_is_given_to_the_group_by_its_descriptor(
+    tmp_path: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a directory of somebody else's its name may lead elsewhere by then."""
+    made = tempfile.mkstemp
+
+    def swapped(**words: str) -> tuple[int, str]:
+        fd, name = made(**words)
+        os.unlink(name)
+        os.symlink(victim, name)
+        return fd, name
+
+    monkeypatch.setattr(tempfile, "mkstemp", swapped)
+    monkeypatch.setattr(keyfile, "group_of_agent", os.getgid)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with suppress(PermissionError):  # not root: the owner cannot be changed at all
+        keygen._write_new(str(tmp_path / "key"), b"secret of the group\n")
+    assert is_untouched(victim)
