@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from followtheleader.guardian import messages, words
+from followtheleader.guardian.channel import Channel
 from followtheleader.guardian.client import Client
 from followtheleader.guardian.post import Post
 from followtheleader.guardian.queue import ERRORS_KEPT, Item, Queue
@@ -177,3 +179,48 @@ def test_errors_without_end_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> N
     assert [item.change for item in queue.waiting] == list(range(1000 - ERRORS_KEPT, 1000))
     assert {len(item.absorbed) for item in queue.waiting} == {8}
     assert queue.waiting[-1].absorbed[-1] == (1000 - ERRORS_KEPT - 1, "error")
+
+
+def test_facts_are_nested_only_so_deep() -> None:
+    def event(depth: int) -> bytes:
+        inner = '{"a":' * depth + "0" + "}" * depth
+        return f'{{"m":"event","event":"error","change":1,"facts":{inner}}}'.encode()
+
+    messages.parse(event(31))
+    with pytest.raises(messages.BadMessage, match="nested deeper than 32"):
+        messages.parse(event(32))
+
+
+@pytest.mark.parametrize("brackets", ["[]", "{}"])
+def test_facts_as_deep_as_can_be_read_at_all(stand: Stand, brackets: str) -> None:
+    """What is read at one depth of calls is written, to hooks and to the record, at another."""
+    stand.configure()
+    agent = stand.start()
+    first, last = ("[", "]") if brackets == "[]" else ('{"a":', "}")
+    for change, depth in enumerate([*range(40, 1100, 53), *range(930, 1000, 2)], 1):
+        deep = first * depth + "0" + last * depth
+        head = f'{{"m":"event","event":"error","change":{change},"facts":{{"a":'
+        agent.do(do="raw", data=f"{head}{deep}}}}}\n")
+    agent.do(do="lease", span=60 * SECOND, stop_timeout=0, quorum=False)
+    for change, depth in enumerate(range(900, 1000), 1000):
+        deep = first * depth + "0" + last * depth
+        head = f'{{"m":"event","event":"leader","change":{change},"facts":{{"a":'
+        agent.do(do="raw", data=f"{head}{deep}}}}}\n")
+    agent.follow(2000)
+    assert agent.wait("settled", change=2000)["ok"]
+    assert not agent.is_guardian_gone()
+
+
+def test_descriptors_that_come_along_are_not_kept() -> None:
+    ours, its = socket.socketpair(socket.AF_UNIX)
+    channel = Channel(its.detach())
+    reading, writing = os.pipe()
+    with ours:
+        for _ in range(300):
+            socket.send_fds(ours, [b"{}\n"], [writing] * 3)
+            assert channel.read() == [b"{}"]
+    os.close(writing)
+    os.set_blocking(reading, False)
+    assert os.read(reading, 1) == b"", "somebody still has its other end"
+    os.close(reading)
+    os.close(channel.fd)

@@ -202,6 +202,28 @@ def test_who_can_read_nothing_can_hold_nothing_up(house: Household) -> None:
     assert as_user(AGENT, *agent_command(), *words, 2, "--", "true").returncode == 0
 
 
+def test_strangers_that_ask_without_pause_move_nothing(house: Household) -> None:
+    """Eight of them, some thousand answers a second: the leader renews in between."""
+    house.start_agent()
+    began = house.status()
+    asking = (
+        "import socket, sys, time; end = time.monotonic() + 3; answers = 0\n"
+        "while time.monotonic() < end:\n"
+        "    s = socket.socket(socket.AF_UNIX); s.settimeout(10); s.connect(sys.argv[1])\n"
+        '    s.sendall(b\'{"command":"status"}\\n\')\n'
+        "    while s.recv(65536): answers += 1\n"
+        "    s.close()\n"
+        "print(answers)"
+    )
+    words = [*becoming(PLAIN), sys.executable, "-c", asking, str(house.runtime / "status.sock")]
+    askers = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    answered = [int(asker.communicate(timeout=60)[0]) for asker in askers]
+    assert min(answered) > 0
+    ended = house.status()
+    assert (ended["role"], ended["change"]) == ("leader", began["change"])
+    assert ended["problems"] == began["problems"]
+
+
 def test_a_stranger_cannot_fill_the_sockets(house: Household) -> None:
     """As many connections as it may have, and nothing said: others are answered all the same."""
     house.start_agent()
