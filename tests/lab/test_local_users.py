@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -165,29 +166,41 @@ def test_a_hook_that_is_reached_through_a_directory_of_theirs(house: Household) 
     assert not mine.exists()
 
 
+MODES = {
+    "role": 0o644,
+    "leader": 0o644,
+    "state.json": 0o644,
+    "status.sock": 0o666,
+    "control.sock": 0o660,
+    "lock": 0o600,  # who can read it can hold it against the next agent
+}
+
+
+def modes_in(place: Path) -> dict[Path, int]:
+    """Of all files there; those that are gone by the time of the look are none."""
+    found = {}
+    for path in place.rglob("*"):
+        with suppress(FileNotFoundError):
+            found[path] = stat.S_IMODE(path.lstat().st_mode)
+    return found
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o077])
 def test_modes_are_ours_and_not_the_umasks(house: Household, umask: int) -> None:
     house.start_agent(umask)
-    modes = {
-        path.name: stat.S_IMODE(path.lstat().st_mode)
-        for path in house.runtime.iterdir()
-        if not path.is_dir()
-    }
-    assert modes == {
-        "role": 0o644,
-        "leader": 0o644,
-        "state.json": 0o644,
-        "status.sock": 0o666,
-        "control.sock": 0o660,
-        "lock": 0o600,  # who can read it can hold it against the next agent
-    }
-    written = [path for place in (house.runtime, house.state) for path in place.rglob("*")]
-    open_to_all = [path for path in written if path.lstat().st_mode & 0o002]
-    assert open_to_all == [house.runtime / "status.sock"]
-    assert not [path for path in house.state.iterdir() if path.lstat().st_mode & 0o022]
-    home = house.base / "guardian"
-    assert {stat.S_IMODE(path.lstat().st_mode) for path in home.iterdir()} == {0o600}
-    assert stat.S_IMODE(home.stat().st_mode) == 0o700
+    expected = {house.runtime / name: mode for name, mode in MODES.items()}
+    wait_until(
+        lambda: expected.items() <= modes_in(house.runtime).items(),
+        20,
+        "all is there as it should be",
+        lambda: f"{modes_in(house.runtime)}\n{house.tail()}",
+    )
+    written = modes_in(house.runtime) | modes_in(house.state)
+    open_to_others = {path for path, mode in written.items() if mode & 0o022}
+    assert open_to_others <= {house.runtime / "status.sock", house.runtime / "control.sock"}
+    guardians = modes_in(house.base / "guardian")
+    assert set(guardians.values()) == {0o600}
+    assert stat.S_IMODE((house.base / "guardian").stat().st_mode) == 0o700
 
 
 def test_who_can_read_nothing_can_hold_nothing_up(house: Household) -> None:

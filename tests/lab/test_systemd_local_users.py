@@ -174,6 +174,23 @@ def test_keys_are_in_their_file_and_nowhere_else(svc: Election, machine: Machine
     svc.check()
 
 
+def test_what_roots_commands_write_is_roots_whatever_the_umask(
+    svc: Election, machine: Machine
+) -> None:
+    plain = "[Service]\nExecStart=/bin/sleep infinity\n"
+    machine.write("/etc/systemd/system/plain.service", plain)
+    machine.run("systemctl", "daemon-reload")
+    drop_in = "/etc/systemd/system/plain.service.d"
+    machine.run(
+        "sh", "-ec", f"umask 0; ftl-agent bind svc plain; ftl-agent keygen -o {TREASURE}/key"
+    )
+    found = machine.run("find", drop_in, f"{TREASURE}/key", "-printf", "%U %m %y\\n")
+    assert set(found.split("\n")) == {"0 755 d", "0 644 f", "0 640 f", ""}
+    machine.run("ftl-agent", "unbind", "svc", "plain")
+    svc.wait_settled()
+    svc.check()
+
+
 def test_what_lies_in_run_ftl_is_nothing_that_root_follows(svc: Election, machine: Machine) -> None:
     """The directory is the agents' user's, who puts a link where another instance will start."""
     assert code(machine, OWN, f"ln -s {TREASURE} /run/ftl/other") == 0
