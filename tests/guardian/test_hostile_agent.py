@@ -17,6 +17,7 @@ from followtheleader.guardian.client import Client
 from followtheleader.guardian.post import Post
 from followtheleader.guardian.queue import ERRORS_KEPT, Item, Queue
 from followtheleader.guardian.runner import environment, words_for
+from followtheleader.guardian.voice import Voice
 from guardian.stand import SECOND, Stand
 
 OPTION = "--rsh=/tmp/mine"
@@ -224,3 +225,12 @@ def test_descriptors_that_come_along_are_not_kept() -> None:
     assert os.read(reading, 1) == b"", "somebody still has its other end"
     os.close(reading)
     os.close(channel.fd)
+
+
+def test_what_is_said_on_stderr_steers_no_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    ours, its = socket.socketpair(socket.AF_UNIX)
+    ours.close()
+    voice = Voice(Channel(its.detach()), "svc")
+    voice.deaf = True
+    voice.log("one\x1b[2J\ttwo\nthree\x9b")
+    assert capfd.readouterr().err == "ftl-guardian[svc]: one?[2J\ttwo\nftl-guardian[svc]: three?\n"
