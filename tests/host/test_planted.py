@@ -24,7 +24,7 @@ from followtheleader.errors import StateError
 from followtheleader.host import files, sockets
 from followtheleader.host.statefiles import StateFiles
 
-PLANTS: dict[str, Callable[[Path, Path], None]] = {
+PLANTS: dict[str, Callable[[Path, Path], object]] = {
     "link": lambda place, victim: place.symlink_to(victim),
     "dangling link": lambda place, victim: place.symlink_to(victim.with_name("new")),
     "other name": lambda place, victim: place.hardlink_to(victim),
@@ -118,8 +118,8 @@ def test_a_key_is_given_to_the_group_by_its_descriptor(
     """In a directory of somebody else's its name may lead elsewhere by then."""
     made = tempfile.mkstemp
 
-    def swapped(**words: str) -> tuple[int, str]:
-        fd, name = made(**words)
+    def swapped(prefix: str, dir: str) -> tuple[int, str]:
+        fd, name = made(prefix=prefix, dir=dir)
         os.unlink(name)
         os.symlink(victim, name)
         return fd, name

@@ -34,7 +34,7 @@ Restart=no
 ExecStart=
 ExecStart=/usr/bin/python3 /usr/local/lib/{PROGRAM.name} evil {TREASURE}
 """
-TELL = "#!/bin/sh\n{ printf '<%s>' \"$@\"; echo; env; echo; cat; } >/root/told\n"
+TELL = "#!/bin/sh\n{ printf '<%s>' \"$@\"; echo; env; echo; cat; } >/srv/told\n"
 ASK = """
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
@@ -194,6 +194,8 @@ def test_what_roots_commands_write_is_roots_whatever_the_umask(
 def test_what_lies_in_run_ftl_is_nothing_that_root_follows(svc: Election, machine: Machine) -> None:
     """The directory is the agents' user's, who puts a link where another instance will start."""
     assert code(machine, OWN, f"ln -s {TREASURE} /run/ftl/other") == 0
+    for place in ("/var/lib/ftl", "/run/ftl-guardian", "/etc/ftl", "/run"):
+        assert code(machine, OWN, f"ln -s {TREASURE} {place}/other") != 0, place
     machine.write("/etc/ftl/other.yaml", "role_file: /run/ftl/other.role\n")
     machine.run("systemctl", "start", "ftl-agent@other", check=False)
     assert owners(machine) == UNTOUCHED
@@ -248,7 +250,7 @@ def test_an_agent_that_was_taken_over_gets_nothing_of_its_own_run(
     tried = json.loads(next(line for line in log.splitlines() if line.startswith("{")))
     assert len(tried) == 8
     assert [what for what, came in tried.items() if came.startswith("done")] == []
-    told = machine.run("cat", "/root/told").splitlines()
+    told = machine.run("cat", "/srv/told").splitlines()
     assert told[0] == "<leader><web><leader><>"
     variables = {line.partition("=")[0] for line in told[1 : told.index("")]}
     ours = {name for name in variables if name.startswith("FTL_")}
