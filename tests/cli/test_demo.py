@@ -106,10 +106,8 @@ def test_a_group_that_is_left_by_an_error_is_gone(
 @contextlib.contextmanager
 def names_it(place: str, *first: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process whose command line has the demo's directory in it, and steers terminals."""
-    script = "echo ready; sleep 30"
-    with subprocess.Popen(
-        [*first, "sh", "-c", script, f"\x1b[2J{place}"], stdout=subprocess.PIPE
-    ) as process:
+    argv = [*first, "sh", "-c", "echo ready; read -r end", f"\x1b[2J{place}"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
