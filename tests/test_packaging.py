@@ -132,6 +132,27 @@ def test_a_sample_never_runs_by_itself_and_is_a_shell_script(path: Path) -> None
     assert max(map(len, path.read_text().splitlines())) <= 100
 
 
+def test_systemd_makes_nothing_where_others_can_put_a_link() -> None:
+    """It gives such a directory to the unit's user as root: below one that is that user's already,
+    a link to /etc may lie in its place, and systemd 255 follows it."""
+    places = {"RuntimeDirectory": "/run", "StateDirectory": "/var/lib"}
+    made, given = [], set()
+    for unit in (ROOT / "systemd").glob("*.service"):
+        lines = [line.partition("=") for line in unit.read_text().splitlines()]
+        user = next((value for key, _, value in lines if key == "User"), "root")
+        for key, _, value in lines:
+            if key in places:
+                paths = [f"{places[key]}/{word}" for word in value.split()]
+                made += paths
+                given |= set(paths) if user != "root" else set()
+    for line in (ROOT / "packaging/tmpfiles.d/ftl-agent.conf").read_text().splitlines():
+        kind, path, _, user, *_ = [*line.split(), "", "", "", ""]
+        if kind == "d" and user != "root":
+            given.add(path)
+    assert {"/run/ftl", "/var/lib/ftl/%i"} <= given
+    assert [path for path in made if any(path.startswith(f"{above}/") for above in given)] == []
+
+
 @pytest.mark.parametrize(
     "script",
     ["build-deb", "debian/postinst", "debian/postrm", "debian/prerm"],

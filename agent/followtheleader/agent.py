@@ -466,7 +466,8 @@ class Agent:
     def _leave_anyway(self) -> None:
         """Nobody is left to run on_follower: end the job, and leave without a goodbye."""
         self._journal.error("guardian", "no guardian: ending the job, leaving without handover")
-        left = Orphans(self._settings.instance, self._directories.runtime)
+        place = os.path.realpath(self._directories.runtime)
+        left = Orphans(self._settings.instance, place)
         self._guardian.end_orphans(left, self.finished.set)
 
     def _on_expired(self) -> None:

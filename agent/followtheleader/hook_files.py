@@ -3,7 +3,8 @@
 For ``/etc/ftl/svc.yaml`` and the event ``leader``: ``/etc/ftl/svc/on_leader.sh`` if it exists, then
 the executable files of ``/etc/ftl/svc/on_leader.d`` in the order of their names.
 
-Where the guardian is root's, it runs and obeys only what root alone can change: `why_untrusted`.
+Where the guardian is root's, it runs and obeys only what root alone can change: `why_untrusted`,
+`why_untrusted_command`.
 
 Promise: it looks and changes nothing, and needs only the standard library: the guardian, which runs
 the hooks, and ``check``, which foresees what will happen, rely on the same answers.
@@ -12,7 +13,9 @@ the hooks, and ``check``, which foresees what will happen, rely on the same answ
 from __future__ import annotations
 
 import os
+import re
 import stat
+from collections.abc import Sequence
 
 _LEFT_OVER = ("~", ".bak", ".sample", ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".rpmsave", ".rpmnew")
 
@@ -20,6 +23,11 @@ _LEFT_OVER = ("~", ".bak", ".sample", ".dpkg-old", ".dpkg-dist", ".dpkg-new", ".
 _HEAD = 256
 _MOST_STEPS = 400
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_ACCESS_LIST = "system.posix_acl_access"
+# What runs the file that is its first argument, and what runs a command, as the same user.
+_INTERPRETER = re.compile(r"(ba|da|a|k|mk|z)?sh|(python|perl|ruby|php|lua|tclsh|node)[0-9.]*")
+_WRAPPER = re.compile(r"env|nice|ionice|chrt|taskset|timeout|setsid|nohup|stdbuf|flock|time")
+_MOST_WRAPPERS = 16
 
 
 def default_hooks(directory: str, event: str) -> list[str]:
@@ -89,7 +97,7 @@ def why_untrusted(path: str) -> str | None:
     for _ in range(_MOST_STEPS):
         try:
             found = os.lstat(place)
-            wrong = _wrong_owner(place, found)
+            wrong = _wrong_owner(place, found) or _wrong_list(place, found)
             if wrong is None and stat.S_ISLNK(found.st_mode):
                 target = os.readlink(place)
                 rest = _words(target) + rest
@@ -103,6 +111,47 @@ def why_untrusted(path: str) -> str | None:
         # No link is left in `place`, so its parent is the directory that it lies in.
         place = os.path.dirname(place) if word == ".." else os.path.join(place, word)
     return f"{path}: is behind too many links, name the file itself"
+
+
+def why_untrusted_command(argv: Sequence[str], depth: int = _MOST_WRAPPERS) -> str | None:
+    """Return why root must not run this command, as `why_untrusted` does; None if it may.
+
+    Beside its program all counts that this is known to run: the interpreter in its first line, what
+    an interpreter is given to run (`/bin/sh FILE`), and the command of a wrapper (`nice COMMAND`).
+    Not seen is what a program does by itself. One that gives up root's rights first (`runuser`) may
+    be told to run anything.
+    """
+    program, *rest = argv
+    wrong = why_untrusted(program)
+    if wrong is not None or not depth:
+        return wrong
+    line = _first_line(program)
+    if line:
+        wrong = why_untrusted_command([*line, program], depth - 1)
+    if wrong is None:
+        name = os.path.basename(program)
+        if _INTERPRETER.fullmatch(name):
+            # Behind some options no file follows: -c and -ec, elsewhere -e and -m too.
+            code = re.compile("-[^-]*c" if name.endswith("sh") else "-[^-]*[cem]")
+            given = next((word for word in rest if word[:1] != "-" or code.fullmatch(word)), "")
+            wrong = why_untrusted(given) if given.startswith("/") else None
+        elif _WRAPPER.fullmatch(name):
+            places = [at for at, word in enumerate(rest) if word.startswith("/")]
+            if name == "flock":  # the first is what it locks
+                del places[:1]
+            wrong = why_untrusted_command(rest[places[0] :], depth - 1) if places else None
+    return wrong
+
+
+def _first_line(program: str) -> list[str]:
+    """The interpreter and its argument that the kernel reads there; nothing if none is named."""
+    try:
+        with open(program, "rb") as file:
+            line = file.readline(_HEAD)
+    except OSError:
+        return []
+    words = os.fsdecode(line[2:]).split(None, 1) if line.startswith(b"#!") else []
+    return [word.strip() for word in words] if words and words[0].startswith("/") else []
 
 
 def _words(path: str) -> list[str]:
@@ -119,6 +168,20 @@ def _wrong_owner(place: str, found: os.stat_result) -> str | None:
     cures += [f"chmod go-w {where}"] if not is_link and mode & open_to else []
     owner = f"uid {found.st_uid}, gid {found.st_gid}, mode {mode:04o}"
     return f"{place}: {owner}: others than root can change it, run {' && '.join(cures)}"
+
+
+def _wrong_list(place: str, found: os.stat_result) -> str | None:
+    """Of a place that root's own group may write to: that may mean others, by an access list."""
+    if stat.S_ISLNK(found.st_mode) or not found.st_mode & stat.S_IWGRP:
+        return None
+    try:
+        os.getxattr(place, _ACCESS_LIST, follow_symlinks=False)
+    except OSError:
+        return None
+    return (
+        f"{place}: its access control list may let others than root change it, run setfacl -b "
+        f"{_quoted(place)} && chmod go-w {_quoted(place)}"
+    )
 
 
 def _missing(path: str) -> str:

@@ -1,6 +1,6 @@
 """A disk that stalls, and a machine without room for a thread: neither leadership nor end waits.
 
-The disk is a FIFO in the place of the file that is written first: opening it waits for a reader.
+The disk is a FIFO beside the file, opened before that is written: opening it waits for a reader.
 """
 
 from __future__ import annotations
@@ -18,18 +18,37 @@ from agent.stand import PATIENCE, Stand
 from followtheleader import remembering
 from followtheleader.core.types import Owner
 from followtheleader.core.view import MemberView
-from followtheleader.host import members
+from followtheleader.host import files, members
 from followtheleader.remembering import Remembering
 from lab.waiting import wait_until
 
+STALLING = """
+import os
+from followtheleader.host import files
+def write_slowly(path, data, mode, durable, whole=files._write):
+    disk = os.path.join(os.path.dirname(path), "disk")
+    if path.endswith("/.members.json.new") and os.path.exists(disk):
+        with open(disk, "wb") as stalled:
+            stalled.write(b"works again")
+        os.unlink(disk)
+    whole(path, data, mode, durable)
+files._write = write_slowly
+"""
 NO_ROOM = "import threading; threading.stack_size(1 << 50)"
 
 
 def stall(state: Path) -> Path:
     """Have whoever writes the members wait until somebody reads the path that is returned."""
-    fifo = state / ".members.json.new"
+    fifo = state / "disk"
     os.mkfifo(fifo)
     return fifo
+
+
+@pytest.fixture(name="stalling")
+def fixture_stalling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same in this process."""
+    monkeypatch.setattr(files, "_write", files._write)
+    exec(STALLING, {})  # noqa: S102
 
 
 def writers() -> list[threading.Thread]:
@@ -45,7 +64,7 @@ def test_an_agent_leads_and_ends_while_its_disk_stalls(stand: Stand) -> None:
     node = stand.node()
     node.state.mkdir()
     fifo = stall(node.state)
-    node.start().wait_role("leader")
+    node.start(code=STALLING).wait_role("leader")
     stand.wait(lambda: stand.begun(node) == ["leader"], "on_leader")
     assert node.stop() == 0
     assert "Traceback" not in node.log
@@ -73,6 +92,7 @@ def test_an_agent_leads_and_ends_without_room_for_a_thread(stand: Stand) -> None
     assert node.stop() == 0
 
 
+@pytest.mark.usefixtures("stalling")
 def test_a_writer_that_ends_late_is_not_heard(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,6 +113,7 @@ def test_a_writer_that_ends_late_is_not_heard(
     assert (listener.troubles, listener.reliefs) == ([], [])
 
 
+@pytest.mark.usefixtures("stalling")
 def test_who_leaves_waits_for_what_changed_while_it_was_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,8 +62,22 @@ class StandIn:
         with self.asked:
             self.requests.append(request)
             self.asked.notify_all()
-        answer = self.role if request == b"role\n" else json.dumps(self.status)
+        answer = self.role if request == b"role\n" else self._told()
         connection.sendall(f"{answer}\n".encode())
+
+    def _told(self) -> str:
+        return json.dumps(self.status)
+
+
+class RawStandIn(StandIn):
+    """Answers with this very text."""
+
+    def __init__(self, directory: str, text: str) -> None:
+        super().__init__(directory)
+        self._text = text
+
+    def _told(self) -> str:
+        return self._text
 
 
 def listen(directory: str) -> socket.socket:

@@ -103,6 +103,39 @@ def test_a_group_that_is_left_by_an_error_is_gone(
     assert group.left_behind == []
 
 
+@contextlib.contextmanager
+def names_it(place: str, *first: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose command line has the demo's directory in it, and steers terminals."""
+    argv = [*first, "sh", "-c", "echo ready; read -r end", f"\x1b[2J{place}"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_what_did_not_end_by_itself_is_ours_and_steers_no_terminal(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("followtheleader.cli.demo_group._private_directory", lambda: place)
+    group = Group()
+    with names_it(place) as ours:
+        ((pid, shown),) = group._processes()
+        assert pid == ours.pid
+        assert shown.isprintable()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which needs root")
+def test_another_users_process_is_none_of_ours(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root's demo would end it, whatever it is."""
+    monkeypatch.setattr("followtheleader.cli.demo_group._private_directory", lambda: place)
+    group = Group()
+    with names_it(place, "setpriv", "--reuid=4242", "--regid=4242", "--clear-groups"):
+        assert group._processes() == []
+
+
 def test_an_agent_that_ends_by_itself_is_told_as_a_failure(place: str) -> None:
     demo = start(place)
     assert demo.stdout is not None

@@ -25,7 +25,7 @@ def fixture_share(place: str) -> Share:
 def test_the_first_makes_the_file_and_the_command_knows_its_token(share: Share) -> None:
     assert share("sh", "-c", "echo $FTL_TOKEN", token=7) == (0, "7\n", "")
     assert share.newest == 7
-    assert share.file.stat().st_mode & 0o777 & ~0o644 == 0
+    assert share.file.stat().st_mode & 0o777 == 0o600, "who can read it can lock it"
     assert share.file.read_bytes() == b"7".ljust(20) + b"\n"
     share.wait_given_back()
     assert [path.name for path in share.directory.iterdir()] == ["token"]

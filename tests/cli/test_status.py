@@ -7,17 +7,30 @@ import os
 import pty
 import subprocess
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.command import COMMAND, clean_environment, ftl_agent
 from cli.golden import assert_golden
-from cli.stand_in import StandIn, leave_stale_socket, listen, member, status_of_leader
+from cli.stand_in import RawStandIn, StandIn, leave_stale_socket, listen, member, status_of_leader
+from followtheleader.cli.status import ODD as ODDITIES
 from followtheleader.cli.status import render
 from followtheleader.cli.terminal import Paint
 
 WALL_NOW = 1_767_323_230.0
+KEYS = st.sampled_from(
+    [
+        *("role", "term", "instance", "node", "service", "leader", "id", "members", "quorum"),
+        *("keys", "last_hook", "problems", "interfaces", "since_ms", "lease_left_ms", "reason"),
+        *("sits_out_ms", "name", "address", "direct", "voters", "support", "needed", "priority"),
+        *("mode", "signs_with", "accepts", "protected", "event", "hook", "why", "rc", "ms", "at"),
+        *("heard_ms_ago", "alive", "witness", "version", "pid", "port", "leaving"),
+    ]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +158,15 @@ def test_an_agent_that_refuses_is_no_answer(place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "odd"), [("leader", True), ("members", [1]), ("since_ms", "x"), ("quorum", {"n": 1})]
+    ("key", "odd"),
+    [
+        ("leader", True),
+        ("members", [1]),
+        ("since_ms", "x"),
+        ("since_ms", 1e300),
+        ("lease_left_ms", float("inf")),
+        ("quorum", {"n": 1}),
+    ],
 )
 def test_an_answer_of_another_shape_is_no_answer(key: str, odd: object, place: str) -> None:
     """Another build's, or another program's."""
@@ -153,6 +174,58 @@ def test_an_answer_of_another_shape_is_no_answer(key: str, odd: object, place: s
         result = ftl_agent("status", "--runtime-dir", place)
     assert (result.code, result.out) == (3, "")
     assert "the answer is not of this version of ftl-agent" in result.err
+
+
+@pytest.mark.parametrize("json_too", [(), ("--json",)])
+@pytest.mark.parametrize("depth", [300, 100_000])
+def test_an_answer_without_end_is_no_traceback(
+    depth: int, json_too: tuple[str, ...], place: str
+) -> None:
+    """Whoever has the socket, root looks at it."""
+    with RawStandIn(place, '{"role":"leader","leader":' + "[" * depth + "]" * depth + "}"):
+        result = ftl_agent("status", "--runtime-dir", place, *json_too)
+    assert result.code in (0, 3)
+    assert "Traceback" not in result.err
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    pairs = enumerate(value) if isinstance(value, list) else value.items()
+    for key, each in pairs:
+        if isinstance(each, list | dict):
+            yield from leaves(each, (*path, key))
+        else:
+            yield (*path, key)
+
+
+@pytest.mark.parametrize("path", list(leaves(status_of_leader())), ids=str)
+def test_no_word_of_an_answer_can_steer_the_terminal(path: tuple[Any, ...]) -> None:
+    """An agent that was taken over answers root, too, and not only in what are texts by right."""
+    answer = json.loads(json.dumps(status_of_leader()))
+    place = answer
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = "\x1b]0;\x07\x9b2J\u202e"
+    try:
+        text = render(answer, Paint(on=False), WALL_NOW)
+    except ODDITIES:
+        return
+    assert all(line.isprintable() for line in text.split("\n"))
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(KEYS, ODD, max_size=12))
+def test_whatever_is_answered_is_shown_or_refused_and_steers_nothing(odd: dict[str, Any]) -> None:
+    try:
+        text = render({**status_of_leader(), **odd}, Paint(on=False), WALL_NOW)
+    except ODDITIES:
+        return
+    assert all(line.isprintable() for line in text.split("\n"))
 
 
 @pytest.mark.parametrize(

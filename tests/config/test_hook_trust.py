@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
 
-from followtheleader.hook_files import why_untrusted
+from followtheleader.hook_files import why_untrusted, why_untrusted_command
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="files of root need root")
 
@@ -73,6 +74,18 @@ class TestAsRoot:
         (tree / "etc").chmod(0o775)
         assert why_untrusted(str(tree / "etc" / "hook")) is None
 
+    @pytest.mark.parametrize("below", ["", "etc", "etc/hook"])
+    def test_an_access_list_lets_others_in(self, tree: Path, below: str) -> None:
+        """`setfacl -m u:12345:rw`: the mode shows it as if root's group might write."""
+        give_to(tree / below, 12345, write=True)
+        wrong = why_untrusted(str(tree / "etc" / "hook")) or ""
+        assert wrong.startswith(f"{tree / below}: its access control list")
+        assert "setfacl -b" in wrong
+
+    def test_an_access_list_that_lets_nobody_write(self, tree: Path) -> None:
+        give_to(tree / "etc", 12345, write=False)
+        assert why_untrusted(str(tree / "etc" / "hook")) is None
+
     def test_a_link_leads_where_it_leads(self, tree: Path, tmp_path: Path) -> None:
         link = tree / "link"
         link.symlink_to(tree / "etc" / ".." / "etc" / "hook")
@@ -92,3 +105,76 @@ class TestAsRoot:
         (tree / "a").symlink_to("b")
         (tree / "b").symlink_to("a")
         assert "too many links" in (why_untrusted(str(tree / "a")) or "")
+
+    @pytest.fixture
+    def mine(self, tree: Path) -> Path:
+        """A user's file, in a place that root alone can change."""
+        file = tree / "mine"
+        file.write_text("#!/bin/sh\n")
+        file.chmod(0o755)
+        os.chown(file, 12345, 12345)
+        return file
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "{mine}",
+            "/bin/sh {mine}",
+            "/bin/sh -e -u {mine} argument",
+            "/usr/bin/python3 -I {mine}",
+            "/usr/bin/nice {mine}",
+            "/usr/bin/nice -n 5 /bin/sh {mine}",
+            "/usr/bin/env A=b python3 {mine}",
+            "/usr/bin/flock /run/lock/x {mine}",
+            "/usr/bin/timeout 5 /usr/bin/setsid /bin/sh {mine}",
+            "/bin/sh {home}/none",  # it can be put there at any time
+        ],
+    )
+    def test_what_is_given_to_run_is_a_hook_too(self, mine: Path, command: str) -> None:
+        home = mine.parent / "home"
+        home.mkdir()
+        os.chown(home, 12345, 12345)
+        wrong = why_untrusted_command(command.format(mine=mine, home=home).split()) or ""
+        assert ": uid 12345, " in wrong
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            "/bin/sh {hook} {mine}",
+            "/bin/sh -c {mine}",
+            "/bin/cat {mine}",
+            "/usr/bin/flock {mine} {hook}",
+            "/usr/sbin/runuser -u joe -- {mine}",
+            "/usr/bin/env A=b true",
+            "{hook} {mine}",
+        ],
+    )
+    def test_data_and_what_runs_without_roots_rights_is_not(
+        self, tree: Path, mine: Path, command: str
+    ) -> None:
+        hook = tree / "etc" / "hook"
+        assert why_untrusted_command(command.format(mine=mine, hook=hook).split()) is None
+
+    @pytest.mark.parametrize("line", ["#!{mine}", "#! {mine} -x", "#!/usr/bin/env {mine}"])
+    def test_the_first_line_counts(self, tree: Path, mine: Path, line: str) -> None:
+        hook = tree / "etc" / "hook"
+        hook.write_text(f"{line.format(mine=mine)}\n")
+        assert (why_untrusted_command([str(hook)]) or "").startswith(f"{mine}: uid 12345")
+
+    def test_first_lines_in_a_ring_end(self, tree: Path) -> None:
+        hook = tree / "etc" / "hook"
+        hook.write_text(f"#!{hook}\n")
+        assert why_untrusted_command([str(hook)]) is None
+
+
+def give_to(path: Path, uid: int, *, write: bool) -> None:
+    """What `setfacl -m u:UID:rwX` does, which need not be installed."""
+    nobody, access = 0xFFFFFFFF, 7 if write else 5
+    owner, user, group, mask, others = 1, 2, 4, 16, 32
+    entries = [(owner, 7, nobody), (user, access, uid), (group, 5, nobody)]
+    entries += [(mask, access, nobody), (others, 5, nobody)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        os.setxattr(path, "system.posix_acl_access", acl)
+    except OSError as error:
+        pytest.skip(f"this file system has no access lists: {error.strerror}")

@@ -31,10 +31,12 @@ def test_hooks_as_one_json_object(tmp_path: Path) -> None:
         "timeout": 1_500_000_000,
         "on_failure": "step-down",
         "default_dir": str(tmp_path / "svc"),
+        "service": "svc",
     }
     assert len(done.stdout.splitlines()) == 1
     named = json.loads(run(str(path), "--instance", "other").stdout)
     assert named["default_dir"] == str(tmp_path / "other")
+    assert named["service"] == "other"
 
 
 def test_faults_on_stderr_and_78(tmp_path: Path) -> None:

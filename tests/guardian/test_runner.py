@@ -20,7 +20,7 @@ def test_a_command_that_may_not_start() -> None:
         lambda kind, **fields: told.append((kind, fields)),
         lambda item: "the lease has run out",
     )
-    configured = hooks.Hooks({"leader": (("/bin/false",),)}, 10**9, "step-down", "")
+    configured = hooks.Hooks({"leader": (("/bin/false",),)}, 10**9, "step-down", "", "svc")
     item = Item("leader", 1, {}, "id")
     runner.start(item, configured, False, 0)
     outcome = runner.step(0)
@@ -32,7 +32,8 @@ def test_a_command_that_may_not_start() -> None:
 
 
 def test_the_printed_hooks_are_checked() -> None:
-    good = b'{"commands": {"leader": [["/a", "b"]], "error": null}, "default_dir": ""}'
+    commands = b'{"leader": [["/a", "b"]], "error": null}'
+    good = b'{"commands": ' + commands + b', "default_dir": "", "service": "s"}'
     parsed = hooks.parse(good)
     assert parsed.commands("leader") == (("/a", "b"),)
     assert parsed.commands("error") == ()
@@ -41,12 +42,14 @@ def test_the_printed_hooks_are_checked() -> None:
         b"",
         b"[]",
         b"{}",
-        b'{"commands": {"leader": 7}, "default_dir": ""}',
-        b'{"commands": {"leader": [[]]}, "default_dir": ""}',
-        b'{"commands": {"leader": [["/a", 7]]}, "default_dir": ""}',
-        b'{"commands": {}, "default_dir": null}',
-        b'{"commands": {}, "default_dir": "", "timeout": 0}',
-        b'{"commands": {}, "default_dir": "", "on_failure": "panic"}',
+        b'{"commands": {"leader": 7}, "default_dir": "", "service": "s"}',
+        b'{"commands": {"leader": [[]]}, "default_dir": "", "service": "s"}',
+        b'{"commands": {"leader": [["/a", 7]]}, "default_dir": "", "service": "s"}',
+        b'{"commands": {}, "default_dir": null, "service": "s"}',
+        b'{"commands": {}, "default_dir": "", "service": "s", "timeout": 0}',
+        b'{"commands": {}, "default_dir": "", "service": "s\\u0000"}',
+        b'{"commands": {}, "default_dir": ""}',
+        b'{"commands": {}, "default_dir": "", "service": "s", "on_failure": "panic"}',
     ):
         try:
             hooks.parse(bad)

@@ -17,6 +17,7 @@ FAKE = """#!/bin/sh
 # Stands for systemctl, which needs a booted systemd (the lab has that). `stop` lasts until `kill`.
 echo "$*" >> {log}
 case $1 in
+start) [ ! -e {log}.busy ];;
 stop)
     while [ ! -e {log}.killed ]; do sleep 0.01; done
     exit "$(cat {log}.status 2>/dev/null || echo 0)"
@@ -89,7 +90,7 @@ def test_what_is_bound_gets_its_time_and_then_sigkill(target: Target, log: Path)
     kill_at = clock.now() + SECOND // 2
     assert run_until_ended(target, kill_at) >= kill_at
     assert asked(log) == [
-        "start --no-block ftl-leader@svc.target",
+        "start --no-block --job-mode=fail ftl-leader@svc.target",
         "stop ftl-leader@svc.target",
         "show --property=BoundBy --value ftl-leader@svc.target",
         "kill --signal=KILL nginx.service my-job.service",
@@ -112,6 +113,47 @@ def test_it_may_lead_and_end_again(target: Target, log: Path) -> None:
         target.end(clock.now())
         run_until_ended(target, clock.now() + 10 * SECOND)
     assert [line.split()[0] for line in asked(log)] == ["start", "stop"] * 2
+
+
+def test_a_start_that_something_stands_against_is_told_once_and_tried_again(
+    target: Target, log: Path, said: list[str]
+) -> None:
+    """Somebody stops the agent: then it is not started in place of that. Or a bound unit ends yet:
+    then a little later."""
+    (log.parent / "log.busy").touch()
+    target.start()
+    began = clock.now()
+    while len(asked(log)) < 3:
+        reap(target)
+        target.go_on(clock.now())
+        assert clock.now() < began + 10 * SECOND
+        time.sleep(0.005)
+    assert clock.now() >= began + SECOND, "not as fast as it fails"
+    assert said == ["ftl-leader@svc.target: could not be started: systemctl ended with status 1"]
+    (log.parent / "log.busy").unlink()
+    while len(asked(log)) < 4:
+        reap(target)
+        target.go_on(clock.now())
+        time.sleep(0.005)
+    (log.parent / "log.killed").touch()
+    target.end(clock.now())
+    run_until_ended(target, clock.now() + 10 * SECOND)
+    assert [line.split()[0] for line in asked(log)] == ["start"] * 4 + ["stop"]
+
+
+def test_a_start_that_failed_is_not_tried_after_the_end_has_begun(
+    target: Target, log: Path
+) -> None:
+    for name in ("log.busy", "log.killed"):
+        (log.parent / name).touch()
+    target.start()
+    until = clock.now() + 10 * SECOND
+    while target._start_at is None and clock.now() < until:
+        reap(target)
+    target.end(clock.now())
+    run_until_ended(target, clock.now() + 10 * SECOND)
+    target.go_on(clock.now() + SECOND)
+    assert [line.split()[0] for line in asked(log)] == ["start", "stop"]
 
 
 def test_a_systemctl_that_fails_is_told_and_asked_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,18 @@ lock = InstanceLock.acquire(sys.argv[1])
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+def test_nobody_else_can_read_it_and_so_hold_it(tmp_path: Path) -> None:
+    """Else any local user could keep the next agent from starting. It was 0644 once."""
+    path = tmp_path / "lock"
+    path.write_text("4711\n")
+    path.chmod(0o644)
+    for _ in range(2):
+        lock = InstanceLock.acquire(str(tmp_path))
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        lock.release()
+        path.unlink()
 
 
 def test_second_is_told_the_pid_of_the_first(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -286,6 +288,28 @@ def test_no_answer_says_what_to_do(tmp_path: Path) -> None:
             ask(path, {}, timeout=0.05)
     with pytest.raises(NoAnswer, match="check --runtime-dir"):
         ask("x" * 200, {})
+
+
+def test_an_answer_that_comes_byte_by_byte_is_none(tmp_path: Path) -> None:
+    """Else whoever has the socket could hold root's command, or a unit's condition, for ever."""
+    path = tmp_path / "s"
+
+    def drip(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client, suppress(OSError):
+            for _ in range(200):
+                client.sendall(b" ")
+                time.sleep(0.05)
+            client.sendall(b'{"late": true}\n')
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        dripping = threading.Thread(target=drip, args=(listener,))
+        dripping.start()
+        with pytest.raises(NoAnswer, match=r"no answer within 0\.2 s"):
+            ask(str(path), {}, timeout=0.2)
+        dripping.join()
 
 
 def test_an_answer_that_is_not_ours(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -157,6 +158,22 @@ def test_a_guardian_that_hangs_is_replaced(svc: Election) -> None:
         svc.describe,
     )
     svc.wait_settled()
+    svc.check()
+
+
+def test_a_stop_right_after_the_start_stays_a_stop(svc: Election) -> None:
+    """The target, which is bound to the agent's unit, is started just when somebody stops that."""
+    machine = svc.wait_settled().machine
+    machine.write("/etc/ftl/other.yaml", "role_file: /run/ftl/other.role\n")
+    try:
+        for attempt in range(6):
+            machine.run("systemctl", "start", "ftl-agent@other")  # it leads, being alone
+            time.sleep(0.004 * attempt)
+            assert machine.run("systemctl", "stop", "ftl-agent@other") == ""
+            assert machine.property("ftl-agent@other", "ActiveState") == "inactive"
+    finally:
+        machine.run("systemctl", "stop", "ftl-agent@other", check=False)
+        machine.run("rm", "/etc/ftl/other.yaml")
     svc.check()
 
 

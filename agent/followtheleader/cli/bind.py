@@ -113,8 +113,10 @@ def _bind(instance: str, unit: units.Unit) -> None:
         raise options.WrongUsage(f"{unit.name} is bound to {others[0]}: unbind it there first")
     place = _place(instance, unit.name)
     was_enabled = (unit.enabled and target not in unit.wanted_by) or WAS_ENABLED in _content(place)
-    os.makedirs(os.path.dirname(place), exist_ok=True)
-    with open(place, "w", encoding="ascii") as file:
+    os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+    # Whatever the umask is: systemd does as root what is written there.
+    fd = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with open(fd, "w", encoding="ascii") as file:
         file.write(drop_in(instance, was_enabled))
     units.systemctl("daemon-reload")
     if unit.enabled:

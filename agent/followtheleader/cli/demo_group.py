@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from followtheleader import config
+from followtheleader.cli import terminal
 from followtheleader.cli.demo_log import NODE_SCRIPT, Log
 from followtheleader.config.settings import Settings
 from followtheleader.errors import NoAnswer
@@ -206,18 +207,21 @@ class Group:
             time.sleep(0.01)
 
     def _processes(self) -> list[tuple[int, str]]:
-        """Every process whose command names our directory, which is nobody else's."""
+        """Every process of ours whose command names our directory: others may name it, too."""
         mark, found = os.fsencode(self.place), []
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
                 continue
             try:
+                if os.stat(f"/proc/{entry}").st_uid != os.geteuid():
+                    continue
                 with open(f"/proc/{entry}/cmdline", "rb") as file:
                     command = file.read()
             except OSError:
                 continue
             if mark in command:
-                found.append((int(entry), command.replace(b"\0", b" ").decode(errors="replace")))
+                shown = command.replace(b"\0", b" ").decode(errors="replace")
+                found.append((int(entry), terminal.clean(shown)))
         return found
 
 

@@ -40,7 +40,7 @@ instance), else what the agent of INSTANCE says now, and says again once FILE is
 the disk before COMMAND starts, and FILE stays locked until COMMAND has ended: no two of them
 overlap.
 
-  --token-file FILE  made if missing; its directory is not
+  --token-file FILE  made if missing, with mode 0600; its directory is not
   --token N          this node's token, a whole number from 1
   --wait TIME        wait so long while another COMMAND runs: 200ms, 30s, 5m (default 30s)
   --runtime-dir DIR  where the agent keeps its sockets (default /run/ftl/INSTANCE)
@@ -55,6 +55,10 @@ meanwhile. Use $FTL_TOKEN or the agent's word for one FILE, not both: the agent'
 leads, and then a job that was started with an older one is refused. The lock of a host that dies
 while COMMAND runs ends on NFS 4 after some 90 s, on NFS 3 when the host is back: let --wait (and a
 hook's timeout) be longer, or COMMAND short.
+
+Whoever may read FILE can lock it, and then no COMMAND runs; whoever may write to its directory can
+put another in its place, and then two do. So it belongs to the user that runs fence, on every host,
+with mode 0600 (one of an earlier version has 0644: chmod 600), in a directory of the same user's.
 
 Not protected: a COMMAND that was checked and then frozen together with its host, while a network
 file system takes the lock away from it (NFS does after some 90 s): it writes on when it wakes.

@@ -118,11 +118,11 @@ def _tell(path: str, done: str, then: str) -> None:
 
 def _write_new(path: str, content: bytes) -> None:
     """Write all of it or nothing; raises `FileExistsError` if there is something."""
-    draft = _draft(path, content)
+    owner, mode = (-1, -1), 0o600
+    if os.geteuid() == 0 and (group := keyfile.group_of_agent()) is not None:
+        owner, mode = (0, group), 0o640
+    draft = _draft(path, content, owner, mode)
     try:
-        if os.geteuid() == 0 and (group := keyfile.group_of_agent()) is not None:
-            os.chown(draft, 0, group)
-            os.chmod(draft, 0o640)
         os.link(draft, path)  # unlike a rename it never replaces
     finally:
         os.unlink(draft)
@@ -132,10 +132,8 @@ def _write_new(path: str, content: bytes) -> None:
 def _replace(path: str, content: bytes) -> None:
     """Put ``content`` in the place of the file, which keeps its owner and mode."""
     found = os.stat(path)
-    draft = _draft(path, content)
+    draft = _draft(path, content, (found.st_uid, found.st_gid), stat.S_IMODE(found.st_mode))
     try:
-        os.chown(draft, found.st_uid, found.st_gid)
-        os.chmod(draft, stat.S_IMODE(found.st_mode))
         os.rename(draft, path)
     except OSError:
         os.unlink(draft)
@@ -143,12 +141,17 @@ def _replace(path: str, content: bytes) -> None:
     files.sync_directory(_folder_of(path))
 
 
-def _draft(path: str, content: bytes) -> str:
-    """The path of a new file beside ``path`` that holds ``content``, on disk, mode 0600."""
+def _draft(path: str, content: bytes, owner: tuple[int, int], mode: int) -> str:
+    """The path of a new file beside ``path`` that holds ``content``, on disk.
+
+    By its descriptor: in a directory of somebody else's the name may lead elsewhere by now.
+    """
     prefix = f".{os.path.basename(path)}."
     descriptor, draft = tempfile.mkstemp(prefix=prefix, dir=_folder_of(path))
     try:
         with open(descriptor, "wb") as file:
+            os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

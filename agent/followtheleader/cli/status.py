@@ -38,6 +38,10 @@ Example:
 """
 
 
+ODD = (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError)
+"""What an answer that is not ours can set off; `OSError` by a date that there is not."""
+
+
 def main(argv: list[str]) -> int:
     """Show the status; return the exit code."""
     said = options.parse(argv, ("--json",), ("--runtime-dir",), words=1)
@@ -48,14 +52,14 @@ def main(argv: list[str]) -> int:
             raise
         _print_json({"instance": said.word(), "error": str(nobody)})
         return cli.NO_ANSWER
-    if "json" in said:
-        _print_json(answer)
-        return cli.YES
     try:
+        if "json" in said:
+            _print_json(answer)
+            return cli.YES
         screen = render(answer, terminal.paint_for(sys.stdout), time.time())
-    except (AttributeError, LookupError, TypeError, ValueError) as odd:
+    except ODD as odd:
         raise NoAnswer(
-            f"the answer is not of this version of ftl-agent ({odd}); see --json"
+            f"the answer is not of this version of ftl-agent ({terminal.clean(odd)}); see --json"
         ) from odd
     print(screen)
     return cli.YES
@@ -77,6 +81,7 @@ def _print_json(answer: Facts) -> None:
 
 def render(answer: Facts, paint: Paint, wall_now: float) -> str:
     """The screen for the agent's ``answer``; ``wall_now``: seconds since 1970, for "ago"."""
+    answer = terminal.cleaned(answer)
     facts = [
         ("Leader", _leader(answer)),
         ("Lease", _lease(answer)),

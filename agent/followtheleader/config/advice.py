@@ -27,6 +27,7 @@ from followtheleader.hook_files import (
     is_executable,
     why_not,
     why_untrusted,
+    why_untrusted_command,
 )
 
 BUSY_HOST = 25 * MS
@@ -72,12 +73,14 @@ def hook_warnings(commands: Mapping[str, tuple[Command, ...] | None], hooks_dir:
 
 def untrusted(settings: Settings) -> list[str]:
     """Return what root's guardian will refuse: files that others than root can change."""
-    paths = [settings.path]
+    reasons = {settings.path: why_untrusted(settings.path)}
     for event, argvs in settings.hooks.commands.items():
-        found = default_hooks(settings.hooks_dir, event) if argvs is None else (a[0] for a in argvs)
-        paths += found
-    reasons = ((path, why_untrusted(path)) for path in dict.fromkeys(paths))
-    return [f"{path}: refused under systemd: {reason}" for path, reason in reasons if reason]
+        default = default_hooks(settings.hooks_dir, event) if argvs is None else ()
+        for argv in [*(argvs or ()), *((path,) for path in default)]:
+            reasons[argv[0]] = reasons.get(argv[0]) or why_untrusted_command(argv)
+    return [
+        f"{path}: refused under systemd: {reason}" for path, reason in reasons.items() if reason
+    ]
 
 
 def unreadable_keys(settings: Settings) -> list[str]:

@@ -3,7 +3,7 @@
     python3 -I -m followtheleader.config.hooks FILE [--instance NAME]
 
     {"commands": {"leader": [["/path", "argument"]], "follower": null, ...}, "timeout": ns,
-     "on_failure": "step-down", "default_dir": "/etc/ftl/svc"}
+     "on_failure": "step-down", "default_dir": "/etc/ftl/svc", "service": "svc"}
 
 The guardian stays small and free of yaml: it runs this as a short-lived child. ``null`` means that
 the event has no hooks set, and the files in ``default_dir`` run. Exit codes: 0, 2 for a wrong
@@ -31,6 +31,7 @@ def hooks_json(settings: Settings) -> str:
             "timeout": hooks.timeout,
             "on_failure": hooks.on_failure,
             "default_dir": settings.hooks_dir,
+            "service": settings.service,
         }
     )
 

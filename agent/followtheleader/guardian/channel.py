@@ -14,7 +14,9 @@ OUTPUT_ROOM = 64 * 1024
 CONTROL_ROOM = 1024 * 1024
 
 _CHUNK = 65536
-_READ_AT_ONCE = 64
+# A socket holds 208 KiB (net.core.wmem_default): all that can wait, and no more than can be read
+# while nothing else is done.
+_READ_AT_ONCE = 8
 
 
 class Channel:

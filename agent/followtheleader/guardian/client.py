@@ -55,14 +55,13 @@ class Client:
     def read(self, now: int, take: Callable[[bytes], None]) -> None:
         """Hand every line that has come to ``take``; then see whether the agent still lives.
 
-        In this order: its last lines were true when it died.
+        In this order: its last lines were true when it died. They fit into one read, and that is
+        the end: who writes on is another, that has the connection from it.
         """
         gone = self.pidfd >= 0 and bool(_readable(self.pidfd))
-        lines = self.channel.read()
-        while gone and not self.channel.eof and (more := self.channel.read()):
-            lines += more
-        for line in lines:
+        for line in self.channel.read():
             take(line)
+        self.channel.eof = self.channel.eof or gone
         if self.channel.eof and self.eof_at is None:
             self.eof_at = now
         if gone and self.pidfd >= 0:

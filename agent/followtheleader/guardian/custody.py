@@ -148,6 +148,7 @@ class Custody:
         """Go on with the job's end, if it has begun."""
         ending = self.job.ending if self.job is not None else None
         if ending is None:
+            self._target.go_on(now)
             return
         granted = self.lease.deadline is not None or self._old_lease is None
         lease = self.lease if granted else self._old_lease

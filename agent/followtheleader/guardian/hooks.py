@@ -31,8 +31,8 @@ class BadHooks(ValueError):
 
 
 class Hooks:
-    """The hooks of one instance. ``timeout`` in ns; ``on_failure`` is one of `POLICIES`; ``text``:
-    what they were read from."""
+    """The hooks of one instance. ``timeout`` in ns; ``on_failure`` is one of `POLICIES`;
+    ``service``: the election's name, as they are told it; ``text``: what they were read from."""
 
     def __init__(
         self,
@@ -40,11 +40,13 @@ class Hooks:
         timeout: int,
         on_failure: str,
         default_dir: str,
+        service: str = "",
         text: bytes = b"",
     ) -> None:
         self.text = text
         self.timeout = timeout
         self.on_failure = on_failure
+        self.service = service
         self._commands = commands
         self._default_dir = default_dir
 
@@ -67,15 +69,17 @@ def parse(text: bytes) -> Hooks:
     if not isinstance(value, dict) or not isinstance(value.get("commands"), dict):
         raise BadHooks("no object with commands")
     timeout, policy = value.get("timeout", DEFAULT_TIMEOUT), value.get("on_failure", POLICIES[0])
-    directory = value.get("default_dir")
+    directory, service = value.get("default_dir"), value.get("service")
     if type(timeout) is not int or timeout <= 0:
         raise BadHooks(f"timeout {timeout!r}")
     if policy not in POLICIES:
         raise BadHooks(f"on_failure {policy!r}")
     if not isinstance(directory, str):
         raise BadHooks(f"default_dir {directory!r}")
+    if not isinstance(service, str) or "\0" in service:
+        raise BadHooks(f"service {service!r}")
     commands = {event: _argvs(value["commands"].get(event)) for event in EVENTS}
-    return Hooks(commands, timeout, policy, directory, text)
+    return Hooks(commands, timeout, policy, directory, service, text)
 
 
 def _argvs(value: object) -> Commands | None:

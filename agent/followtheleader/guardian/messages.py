@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 
 LINE_LIMIT = 64 * 1024
+DEPTH_LIMIT = 32
 EVENTS = ("leader", "follower", "reelection", "error")
 
 _INT_LIMIT = 2**63
@@ -144,7 +145,22 @@ def _event(fields: dict[str, object]) -> EventHappened:
     facts = fields.get("facts")
     if not isinstance(facts, dict):
         raise BadMessage(f"event {event}: facts must be an object")
+    if _is_deep(facts):
+        raise BadMessage(f"event {event}: facts are nested deeper than {DEPTH_LIMIT}")
     return EventHappened(event, _integer(fields, "change", 0, _INT_LIMIT), facts)
+
+
+def _is_deep(value: object) -> bool:
+    """Too deep to be sure that what could be read can be written, whatever calls that."""
+    level: list[object] = [value]
+    for _ in range(DEPTH_LIMIT):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, dict | list)
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+    return bool(level)
 
 
 def _integer(fields: dict[str, object], key: str, low: int, limit: int) -> int:

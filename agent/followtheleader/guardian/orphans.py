@@ -18,10 +18,11 @@ _FACTS = ("service", "term", "token", "node")
 
 
 class Orphans:
-    """The processes that an on_leader of this instance has started, whoever ran it."""
+    """The processes that an on_leader of this instance has started, whoever ran it. ``place`` is
+    the guardian's (`Post.place`)."""
 
-    def __init__(self, instance: str, runtime_dir: str) -> None:
-        self._runtime_dir = os.path.realpath(runtime_dir)
+    def __init__(self, instance: str, place: str) -> None:
+        self._runtime_dir = place
         self._instance = instance
         self._wanted = {
             "FTL_EVENT": "leader",

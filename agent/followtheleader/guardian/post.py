@@ -8,8 +8,9 @@ every directory above them are checked, and in the directories of the agent's us
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
-from followtheleader.hook_files import why_untrusted
+from followtheleader.hook_files import why_untrusted, why_untrusted_command
 
 HOME = "guardian"
 
@@ -30,6 +31,9 @@ class Post:
         self.runtime_dir = os.path.abspath(runtime_dir)
         self.home_dir = os.path.abspath(home_dir or os.path.join(runtime_dir, HOME))
         self.in_unit = in_unit
+        # How a job knows the directory. A unit's own name is the only one: where that leads is for
+        # the agent's user to say.
+        self.place = self.runtime_dir if in_unit else os.path.realpath(runtime_dir)
 
     @property
     def agents_unit(self) -> str:
@@ -42,5 +46,9 @@ class Post:
         return f"ftl-leader@{self.instance}.target" if self.in_unit else ""
 
     def refuses(self, path: str) -> str:
-        """Why ``path`` must not be run or obeyed here, or nothing."""
+        """Why ``path`` must not be obeyed here, or nothing."""
         return (why_untrusted(path) or "") if self.in_unit else ""
+
+    def refuses_to_run(self, command: Sequence[str]) -> str:
+        """Why ``command`` must not be run here, or nothing."""
+        return (why_untrusted_command(command) or "") if self.in_unit else ""

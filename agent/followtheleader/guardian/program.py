@@ -60,7 +60,7 @@ class Guardian:
         self._custody = Custody(
             record.Record(self._home),
             register,
-            Orphans(post.instance, post.runtime_dir),
+            Orphans(post.instance, post.place),
             Target(post.target, register, voice.log),
             voice.log,
             voice.complain,

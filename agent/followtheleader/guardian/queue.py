@@ -14,6 +14,8 @@ So the last hook that runs is the hook of the last role.
 from __future__ import annotations
 
 ERRORS_KEPT = 16
+ABSORBED_KEPT = 4096
+"""Far more than an agent has waiting; what is beyond it is not settled."""
 
 
 class Item:
@@ -54,6 +56,7 @@ class Item:
     def absorb(self, older: Item) -> None:
         """Settle ``older`` with this one."""
         self.absorbed += [*older.absorbed, (older.change, older.event)]
+        del self.absorbed[:-ABSORBED_KEPT]
 
 
 class Queue:

@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable
 
-from followtheleader.guardian import job, proc, spawn
+from followtheleader.guardian import job, proc, spawn, words
 from followtheleader.guardian.clock import MS, SECOND
 from followtheleader.guardian.hooks import Commands, Hooks
 from followtheleader.guardian.orphans import RUNTIME_DIR
@@ -26,8 +26,6 @@ from followtheleader.guardian.queue import Item
 KILL_AFTER = 2 * SECOND
 RETRY_FIRST = SECOND
 RETRY_LONGEST = 30 * SECOND
-
-_FACTS = ("role", "old_role", "term", "token", "node", "leader", "leader_address", "reason")
 
 _NAME_LIMIT = 256
 
@@ -77,7 +75,6 @@ class Runner:
     ) -> None:
         self.item: Item | None = None
         self._post = post
-        self._runtime_dir = os.path.realpath(post.runtime_dir)
         self._register = register
         self._outputs = outputs
         self._tell = tell
@@ -208,15 +205,16 @@ class Runner:
             self._outcome = Outcome(item, self._ok)
             return
         command = self._commands[item.done]
-        words = (item.event, _text_of(item, "service"), _role(item), _text_of(item, "term"))
-        argv = (*map(os.fsencode, command), *(word.encode("utf-8", "replace") for word in words))
+        told = words_for(item, hooks.service)
+        last = (told[key].encode() for key in ("event", "service", "role", "term"))
+        argv = (*map(os.fsencode, command), *last)
         name = command[0][:_NAME_LIMIT]
         try:
-            if refusal := self._may_start(item) or self._post.refuses(command[0]):
+            if refusal := self._may_start(item) or self._post.refuses_to_run(command):
                 raise spawn.SpawnFailed(refusal)
             family = job.Family(item.event_id, self._register, self._takes_unknown)
-            env = environment(item, self._post.instance, self._runtime_dir)
-            pid, readers = spawn.spawn(argv, env, _state_line(item))
+            env = environment(told, item, self._post)
+            pid, readers = spawn.spawn(argv, env, _state_line(item, told["service"]))
         except (spawn.SpawnFailed, proc.Blind) as failure:
             self._tell_end(item, name, None, 0, "spawn", str(failure))
             self._after_command(item, False, now)
@@ -228,40 +226,28 @@ class Runner:
         self._tell("started", change=item.change, event=item.event, hook=name, pid=pid)
 
 
-def environment(item: Item, instance: str, runtime_dir: str) -> dict[bytes, bytes]:
+def words_for(item: Item, service: str) -> dict[str, str]:
+    """What a hook of ``item`` is told, by name: in its arguments, and as ``FTL_NAME``."""
+    found = words.told(item.facts)
+    known = {"leader": "leader", "follower": "follower"}
+    found["role"] = found["role"] or known.get(item.event, "candidate")
+    # UTF-8 whatever the configuration holds: this is all that a program can be told.
+    service = service.encode("utf-8", "replace").decode()
+    return found | {"event": item.event, "service": service}
+
+
+def environment(told: dict[str, str], item: Item, post: Post) -> dict[bytes, bytes]:
     """What a hook of ``item`` finds in its environment."""
-    fields = {f"FTL_{key.upper()}": _text_of(item, key) for key in _FACTS}
-    fields["FTL_EVENT"] = item.event
-    fields["FTL_SERVICE"] = _text(item.facts.get("service"))
-    fields["FTL_INSTANCE"] = instance
-    fields["FTL_ROLE"] = _role(item)
+    fields = {f"FTL_{key.upper()}": text for key, text in told.items()}
+    fields["FTL_INSTANCE"] = post.instance
     fields["FTL_EVENT_ID"] = item.event_id
     fields["FTL_REPLAY"] = "1" if item.replay else "0"
     env = spawn.clean_environment()
-    env[RUNTIME_DIR.encode()] = os.fsencode(runtime_dir)
-    env.update({key.encode(): value.encode("utf-8", "replace") for key, value in fields.items()})
+    env[RUNTIME_DIR.encode()] = os.fsencode(post.place)
+    env.update({key.encode(): value.encode() for key, value in fields.items()})
     return env
 
 
-def _state_line(item: Item) -> bytes:
-    state = {**item.facts, "event": item.event, "event_id": item.event_id, "change": item.change}
-    return json.dumps(state).encode() + b"\n"
-
-
-def _role(item: Item) -> str:
-    known = {"leader": "leader", "follower": "follower"}
-    return _text(item.facts.get("role")) or known.get(item.event, "candidate")
-
-
-def _text_of(item: Item, key: str) -> str:
-    return _text(item.facts.get(key))
-
-
-def _text(value: object) -> str:
-    """A fact as one word of one line: a script may write it anywhere."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(int(value))
-    text = value if isinstance(value, str) else json.dumps(value)
-    return "".join(char for char in text if char.isprintable())
+def _state_line(item: Item, service: str) -> bytes:
+    ours = {"service": service, "event": item.event, "event_id": item.event_id}
+    return json.dumps({**item.facts, **ours, "change": item.change}).encode() + b"\n"

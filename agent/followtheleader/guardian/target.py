@@ -18,7 +18,9 @@ KILL_EVERY = SECOND // 2
 START_PATIENCE = 2 * SECOND
 
 # Scripts of `sh -c`, with the target's name as $1. What is bound to it is asked for when needed.
-_START = 'exec systemctl start --no-block "$1"'
+# It is bound to the agent's unit, so to start it starts that one, too: never in the place of a stop
+# that somebody has asked for a moment ago, and that systemd would then take back.
+_START = 'exec systemctl start --no-block --job-mode=fail "$1"'
 _STOP = 'exec systemctl stop "$1"'
 _KILL = (
     'bound=$(systemctl show --property=BoundBy --value "$1"); '
@@ -39,6 +41,7 @@ class Target:
         self._log = log
         self._running: dict[int, str] = {}
         self._is_ended = True  # nothing of it is known to be active
+        self._start_at: int | None = None  # it could not be started, and is wanted still
         self._stop_at: int | None = None
         self._killed_at: int | None = None
         self._again_at = 0
@@ -47,13 +50,19 @@ class Target:
     def start(self) -> None:
         """Have everything that follows the leader started."""
         if self._name:
-            self._is_ended = False
+            self._is_ended = self._complained = False
+            self._run(_START)
+
+    def go_on(self, now: int) -> None:
+        """Start what could not be started before, while its end has not begun."""
+        if self._start_at is not None and now >= self._start_at:
+            self._start_at = None
             self._run(_START)
 
     def end(self, now: int) -> None:
         """Its end begins, if it has not yet."""
         if self._name and self._stop_at is None:
-            self._stop_at = now
+            self._stop_at, self._start_at = now, None
             self._is_ended = self._complained = False
             self._killed_at = None
 
@@ -63,6 +72,11 @@ class Target:
         if not command:
             return
         self._register.forget(pid)
+        if command is _START and status and self._stop_at is None:
+            self._start_at = clock.now() + KILL_EVERY
+            if self._complained:
+                return
+            self._complained = True
         if command is _STOP and status == 0:
             self._is_ended = True
         elif command is _STOP:

@@ -72,7 +72,9 @@ class Voice:
         return not self.deaf and not self._channel.eof
 
     def _to_stderr(self, text: str) -> None:
-        data = f"{self._name}: {text}".encode("utf-8", "replace")[: _STDERR_LIMIT - 1] + b"\n"
+        # It may be a terminal that reads it.
+        shown = "".join(char if char.isprintable() or char == "\t" else "?" for char in text)
+        data = f"{self._name}: {shown}".encode("utf-8", "replace")[: _STDERR_LIMIT - 1] + b"\n"
         poll = select.poll()
         poll.register(2, select.POLLOUT)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _socket as socket  # without the enums and selectors of socket.py: half the cost
 import os
+import time
 
 from followtheleader.errors import NoAnswer
 
@@ -12,19 +13,22 @@ if TYPE_CHECKING:  # Importing typing itself would cost as much as all the rest.
     from typing import Any
 
 _LONGEST_REPLY = 4 << 20
+_WHOLE = 5
+"""Times the bound of one wait: who sends byte after byte must not hold us for ever."""
 
 
 def ask(path: str, request: dict[str, Any], timeout: float = 5.0) -> dict[str, Any]:
     """Send one request, return the reply; both are JSON objects.
 
-    ``timeout`` in seconds bounds each wait. Raises `NoAnswer`, whose text says what to do.
+    ``timeout`` in seconds bounds each wait, and five times that all of them. Raises `NoAnswer`,
+    whose text says what to do.
     """
     import json
 
     raw = _exchange(path, json.dumps(request).encode() + b"\n", timeout)
     try:
         reply = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         reply = None
     if not isinstance(reply, dict):
         raise NoAnswer(f"{path}: the answer is not ours; does an ftl-agent of this version run?")
@@ -42,7 +46,7 @@ def _exchange(path: str, line: bytes, timeout: float) -> bytes:
         connection.settimeout(timeout)
         connection.connect(path)
         connection.sendall(line)
-        raw = _read_line(connection)
+        raw = _read_line(connection, time.monotonic() + _WHOLE * timeout)
     except (FileNotFoundError, ConnectionError):
         # Refused: a socket file that its agent left behind. Reset: it stopped while we asked.
         raise NoAnswer(f"{path}: no agent answers; is it running? {_how_to_see(path)}") from None
@@ -63,9 +67,11 @@ def _exchange(path: str, line: bytes, timeout: float) -> bytes:
     return raw
 
 
-def _read_line(connection: socket.socket) -> bytes:
+def _read_line(connection: socket.socket, end: float) -> bytes:
     raw = bytearray()
     while not raw.endswith(b"\n") and len(raw) < _LONGEST_REPLY:
+        if time.monotonic() > end:
+            raise TimeoutError
         part = connection.recv(65536)
         if not part:
             break

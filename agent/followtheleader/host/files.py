@@ -78,8 +78,14 @@ def may_pass(error: OSError) -> bool:
 
 
 def _write(path: str, data: bytes, mode: int, durable: bool) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(path, flags, mode)
+    # Always a file of our own: where others can write it might be a pipe that nobody reads, or what
+    # has another name elsewhere.
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(path, flags, mode)
+    except FileExistsError:
+        os.unlink(path)  # left by one that was killed
+        fd = os.open(path, flags, mode)
     try:
         os.fchmod(fd, mode)
         rest = memoryview(data)

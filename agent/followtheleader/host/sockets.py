@@ -10,10 +10,13 @@ decided by the file's mode alone.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import socket
+import stat
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from followtheleader.errors import StateError
@@ -229,10 +232,8 @@ def _listen(path: str, mode: int, gid: int | None) -> tuple[socket.socket, os.st
     try:
         files.unlink(temporary)
         listener.bind(temporary)
-        _give_to_group(temporary, gid)
-        os.chmod(temporary, mode)
+        file = _give_away(temporary, mode, gid)
         listener.listen(_BACKLOG)
-        file = os.lstat(temporary)
         os.rename(temporary, path)
     except OSError as error:
         listener.close()
@@ -253,13 +254,25 @@ def _gid_of(group: str | None) -> int | None:
         return None
 
 
-def _give_to_group(path: str, gid: int | None) -> None:
-    if gid is None:
-        return
+def _give_away(path: str, mode: int, gid: int | None) -> os.stat_result:
+    """Let these others connect to our socket at ``path``; what it is then.
+
+    Where the directory is another user's, something else may lie there by now: it stays as it is.
+    """
+    fd = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        os.chown(path, -1, gid)
-    except PermissionError:
-        pass  # We are not in it: the socket stays with our own user and group.
+        found = os.fstat(fd)
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.geteuid():
+            raise OSError(errno.EEXIST, "another file was put in its place")
+        held = f"/proc/self/fd/{fd}"
+        if gid is not None:
+            # We may not be in it: then the socket stays with our own user and group.
+            with suppress(PermissionError):
+                os.chown(held, -1, gid)
+        os.chmod(held, mode)
+        return os.fstat(fd)
+    finally:
+        os.close(fd)
 
 
 def _line(reply: dict[str, Any]) -> bytes:

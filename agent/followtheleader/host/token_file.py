@@ -182,7 +182,8 @@ class TokenFile:
     def _make(self, flags: int) -> bool:
         # Apart from opening what is there: in /tmp the kernel lets root do only one of both.
         try:
-            self._fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o644)
+            # Nobody else's to read: whoever can read it can lock it, and so keep everybody out.
+            self._fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError:
             self._obstacle = _REPLACED  # another host was faster: the next try opens that one
             return False
