@@ -167,7 +167,8 @@ class Discovery:
             return str(error)
         if not chosen:
             return "no usable interface has an address yet"
-        session = Session(self._who, chosen, self._on_address, self._trouble, self._on_search)
+        who, told = self._who, (self._on_address, self._trouble, self._on_search)
+        session = Session(who, chosen, *told, self._wake.set)
         try:
             self._complained = False
             failure = await session.open()
@@ -187,6 +188,8 @@ class Discovery:
                 return failure
             woken = await session.wait(self._wake)
             self._wake.clear()
+            if session.failure is not None:
+                return session.failure
             if woken and self._complained:
                 return None  # other interfaces, new sockets: they show whether it is over
             try:

@@ -25,6 +25,7 @@ from followtheleader.net.mdns import (
     Announcement,
     service_mark,
 )
+from followtheleader.net.mdns_sieve import MOST_RECORDS, MdnsSieve
 
 ANNOUNCE_SECONDS = 60.0
 """How often whoever does not follow announces itself again: two parts of a network that has healed
@@ -53,9 +54,14 @@ class Session:
         on_address: Callable[[Address, str], None],
         on_trouble: Callable[[str], None],
         on_search: Callable[[], None] = lambda: None,
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_full()``: `failure` says now why this life must end."""
+        self.failure: str | None = None
         self._who = who
         self._interfaces = interfaces
+        self._on_full = on_full
+        self._sieve = MdnsSieve(self._fill)
         self._addresses = [interface.address for interface in interfaces]
         self._told = list(dict.fromkeys(interface.plain for interface in interfaces))
         self._on_address = on_address
@@ -97,6 +103,7 @@ class Session:
             )
             async with asyncio.timeout(_START_SECONDS):
                 await self._zeroconf.zeroconf.async_wait_for_start()
+            self._sieve.place(self._zeroconf)
             self._browser = AsyncServiceBrowser(
                 self._zeroconf.zeroconf,
                 MEMBER_TYPE,
@@ -156,6 +163,7 @@ class Session:
     async def close(self) -> None:
         """Say goodbye and give everything back, within `CLOSE_SECONDS`."""
         self._log.detach()
+        self._sieve.close()
         for resolver in self._resolvers:
             resolver.cancel()
         await asyncio.gather(*self._resolvers, return_exceptions=True)
@@ -203,6 +211,12 @@ class Session:
             server=f"ftl-{self._who.id:016x}-leader.local.",
             parsed_addresses=self._told[:1],
         )
+
+    def _fill(self) -> None:
+        self.failure = (
+            f"more than {MOST_RECORDS} records of members: somebody floods this network; begun anew"
+        )
+        self._on_full()
 
     def _on_change(
         self,
