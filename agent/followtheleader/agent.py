@@ -101,6 +101,7 @@ class Agent:
         self.finished = asyncio.Event()
         self._journal = Journal.open(settings.instance)
         self._timers = Timers()
+        self._notes = chronicle.Notes(self._journal)
         self._troubles = Troubles(self._journal, self._timers)
         self._presence = Presence(
             directories.runtime,
@@ -274,7 +275,7 @@ class Agent:
         self._publish_soon()
 
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
-        """A line for the log, at most once a minute for each kind of recurring ones."""
+        """A line for the log; some are shown in ``status`` as well."""
         if kind in ERRORS:
             self._journal.error(kind, text, limit=0, **fields)
             if self._guardian.ready and boottime() >= self._alarm_at:
@@ -286,8 +287,7 @@ class Agent:
             self._timers.cancel(kind)
             self._timers.after(kind, LASTING[kind], lambda: self._see_if_over(kind))
             return
-        limit = MINUTE if kind == "late" else 0
-        self._journal.info(kind, text, limit=limit, **fields)
+        self._notes.tell(kind, text, fields)
 
     def _see_if_over(self, kind: str) -> None:
         """Whoever shares an identity is noted again; whoever shares a name is seen."""

@@ -3,14 +3,38 @@ configuration."""
 
 from __future__ import annotations
 
+from followtheleader.config.durations import MINUTE
 from followtheleader.config.reload import Changes
 from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.node import Node
 from followtheleader.core.types import MS, NANOSECONDS, LeaderInfo, Span
 from followtheleader.core.view import View
+from followtheleader.host.clock import boottime
 from followtheleader.host.journal import Journal
+from followtheleader.net.bucket import Bucket
 from followtheleader.signing import UNPROTECTED, mode_of
 from followtheleader.wire import KeyRing
+
+NOTES, NOTES_AT_ONCE = 30, 300
+
+
+class Notes:
+    """What the election notes of the members: a few hundred lines at once, `NOTES` a minute then,
+    for without a key anybody may join, leave and come back. What is left out is counted."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._lines = Bucket(NOTES, at_once=NOTES_AT_ONCE, span=MINUTE)
+        self._left_out = 0
+
+    def tell(self, kind: str, text: str, fields: dict[str, object]) -> None:
+        """A line, unless there were too many."""
+        if not self._lines.spend(boottime()):
+            self._left_out += 1
+            return
+        limit = MINUTE if kind == "late" else 0
+        self._journal.info(kind, text, limit=limit, left_out=self._left_out or None, **fields)
+        self._left_out = 0
 
 
 def tell_start(journal: Journal, service: str, node: Node, port: int, ring: KeyRing) -> None:

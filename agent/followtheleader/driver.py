@@ -21,7 +21,7 @@ from followtheleader.builds import Builds
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
 from followtheleader.core.election import Election
-from followtheleader.core.messages import Hello
+from followtheleader.core.messages import Header, Hello, Message
 from followtheleader.core.node import Memory, Node
 from followtheleader.core.types import ANYBODY, MS, Address, Instant, Owner, Role
 from followtheleader.core.view import View
@@ -289,7 +289,7 @@ class Driver:
                 self._deposit(order)
             case do.MembersChanged():
                 members = self.view().members
-                self._gate.know(member.address for member in members)
+                self._gate.know(members, boottime())
                 self._lookout.members_changed(members)
                 self._look_at_members()
                 self._observer.on_members()
@@ -465,10 +465,21 @@ class Driver:
                 who = decoded.header.sender
                 if self._impostors.heard(who, self.node.owner, source, now):
                     self._inbox.append(ev.IdentityTaken())
-        elif len(self._inbox) < MOST_EVENTS_AT_ONCE:
+        elif self._may_join(decoded, source, now) and len(self._inbox) < MOST_EVENTS_AT_ONCE:
             self.refusals.accept(source)
             self.signing.heard(decoded[0].sender.id, data[KEY_OFFSET])
             self._inbox.append(ev.Received(decoded[0], decoded[1], source))
+
+    def _may_join(self, said: tuple[Header, Message], source: Address, now: Instant) -> bool:
+        header, message = said
+        if not isinstance(message, Hello) or not message.echo:
+            return True
+        if self._gate.may_join(header.sender, source, now):
+            return True
+        self.refusals.refuse(TOO_MANY, source, now)
+        if self._gate.is_outdated(now):
+            self._gate.know(self.view().members, now)
+        return False
 
     def _tell_of_impostor(self, text: str) -> None:
         self._observer.on_note("identity", text, {})

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from followtheleader.core.types import NANOSECONDS, Instant
+from followtheleader.core.types import NANOSECONDS, Instant, Span
 
 
 class Bucket:
-    """``per_second`` times, and ``at_once`` after silence. Full at first."""
+    """``times`` in each ``span``, and ``at_once`` after silence. Full at first."""
 
-    __slots__ = ("_at", "_left", "_most", "_per_second")
+    __slots__ = ("_at", "_left", "_most", "_span", "_times")
 
-    def __init__(self, per_second: int, at_once: int) -> None:
-        self._per_second = per_second
-        self._most = self._left = at_once * NANOSECONDS
+    def __init__(self, times: int, *, at_once: int, span: Span = NANOSECONDS) -> None:
+        self._times = times
+        self._span = span
+        self._most = self._left = at_once * span
         self._at: Instant = 0
 
-    def spend(self, now: Instant, times: int = 1) -> bool:
-        """Whether it may be done ``times`` times at ``now``, which never decreases."""
-        self._left = min(self._most, self._left + (now - self._at) * self._per_second)
+    def spend(self, now: Instant) -> bool:
+        """Whether it may be done at ``now``, which never decreases."""
+        self._left = min(self._most, self._left + (now - self._at) * self._times)
         self._at = now
-        cost = times * NANOSECONDS
-        if self._left < cost:
+        if self._left < self._span:
             return False
-        self._left -= cost
+        self._left -= self._span
         return True

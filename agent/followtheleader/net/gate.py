@@ -12,10 +12,12 @@ tag, if there is a key, and by nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 
 from followtheleader.core.addresses import is_loopback
-from followtheleader.core.types import NANOSECONDS, Address, Instant
+from followtheleader.core.types import NANOSECONDS, Address, Instant, NodeId, Owner
+from followtheleader.core.view import MemberView
 from followtheleader.net.bucket import Bucket
 from followtheleader.net.sieve import MOST_NAMED, SMALLEST_SHARE, Sieve
 
@@ -27,6 +29,9 @@ that somebody who sends in its name must send more to drown it."""
 OF_A_HOST = 200
 """From a strange host. Several nodes may live on one; on this host there is no such bound."""
 OF_STRANGERS = 1000
+MEMBERS_OF_A_HOST = 16
+"""So many members that are there may have one host's address. A nonce that one has been told serves
+all of a host, and could make it five hundred members at once."""
 OF_A_GREETED = 20
 OF_ALL_GREETED = 500
 GREETED_FOR: Instant = 5 * NANOSECONDS
@@ -55,10 +60,33 @@ class Gate:
         # Whoever speaks and is not known is asked by more bytes than it has spent.
         self._asks = Bucket(100, at_once=100)
         self._tries = Bucket(100, at_once=1024)
+        self._joins = Bucket(10, at_once=256)
+        self._owners: frozenset[Owner] = frozenset()
+        self._ids: dict[NodeId, str] = {}
+        self._homes: Counter[str] = Counter()
+        self._known_at: Instant = 0
 
-    def know(self, members: Iterable[Address]) -> None:
-        """Take these addresses for members' from now on."""
-        self._members = frozenset(members)
+    def know(self, members: Sequence[MemberView], now: Instant) -> None:
+        """These are the members now."""
+        self._members = frozenset(member.address for member in members)
+        self._owners = frozenset(member.owner for member in members)
+        self._ids = {member.id: member.address[0] for member in members}
+        there = [member for member in members if member.is_there(now)]
+        self._homes = Counter(member.address[0] for member in there)
+        self._known_at = now
+
+    def may_join(self, owner: Owner, source: Address, now: Instant) -> bool:
+        """Whether this answer to a greeting may make ``owner`` a member. See `is_outdated`."""
+        if owner in self._owners:
+            return True
+        host = source[0]
+        begins_anew = self._ids.get(owner.id) == host
+        full = self._homes[host] >= MEMBERS_OF_A_HOST and not is_loopback(host)
+        return self._joins.spend(now) if begins_anew or not full else False
+
+    def is_outdated(self, now: Instant) -> bool:
+        """Whether to `know` again, though none has come: who falls silent is told by nobody."""
+        return now - self._known_at >= NANOSECONDS
 
     def admits(self, source: Address, now: Instant) -> bool:
         """Whether to look at one more datagram from ``source``."""
@@ -131,8 +159,10 @@ class Gate:
         if at is None or now - at > GREETED_FOR:
             return False
         count = self._counts[source] = self._counts.get(source, 0) + 1
+        if count > OF_A_GREETED or self._answers >= OF_ALL_GREETED:
+            return False
         self._answers += 1
-        return count <= OF_A_GREETED and self._answers <= OF_ALL_GREETED
+        return True
 
     def _named(self, now: Instant) -> list[Address]:
         fresh = [a for a, at in self._greeted.items() if now - at <= GREETED_FOR]

@@ -39,8 +39,11 @@ _LOOK_AT_BYTES = 64 * 1024
 class MdnsSieve:
     """Stands before one zeroconf, from `place` on. ``on_full()``: it holds too many records."""
 
-    def __init__(self, on_full: Callable[[], None]) -> None:
+    def __init__(
+        self, on_full: Callable[[], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._on_full = on_full
+        self._clock = clock
         self._zeroconf: Zeroconf | None = None
         self._sieves: list[Sieve] = []
         self._turning: asyncio.TimerHandle | None = None
@@ -72,7 +75,7 @@ class MdnsSieve:
 
     def admits(self, data: bytes, host: str) -> bool:
         """Whether zeroconf is to see this datagram."""
-        second = int(time.monotonic())
+        second = int(self._clock())
         if second != self._second:
             self._turn(second)
         self._read += 1
@@ -119,7 +122,7 @@ class MdnsSieve:
 
     def _turn_again(self) -> None:
         self._turning = None
-        if (second := int(time.monotonic())) != self._second:
+        if (second := int(self._clock())) != self._second:
             self._turn(second)
 
     def _look(self) -> None:
