@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import random
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from followtheleader.net.mdns import MEMBER_TYPE
 from followtheleader.wire import Codec, KeyRing
 from lab.group import Group
 from lab.hosts import Host
+from lab.net import run
 
 SOURCE = Path(__file__).with_name("flooder.c")
 POOL = 3000
@@ -111,6 +113,14 @@ class Flooder:
         finally:
             process.kill()
             process.wait()
+
+    def join(self, target: Host, rate: int, seconds: float, kind: str) -> int:
+        """Become so many members a second (see `joiner.py`); return how many it has tried to be."""
+        address = self._group.network.address(target.name)
+        words = [self._group.service, address, "9001", str(rate), str(seconds), kind]
+        tests = f"PYTHONPATH={SOURCE.parent.parent}"
+        place = [*self._group.network.enter(self.name), "env", tests]
+        return int(run(*place, sys.executable, "-P", "-m", "lab.joiner", *words))
 
 
 def _datagram(service: str, number: int, message: Message, ring: KeyRing | None) -> bytes:

@@ -54,10 +54,17 @@ def test_all_have_a_bound_in_number_and_in_bytes() -> None:
 
 
 class Reader(asyncio.DatagramProtocol):
-    """Stands for zeroconf: it keeps all that it hears. (The real one is in the lab.)"""
+    """Stands for zeroconf and its cache: all that it hears. (The real one is in the lab.)"""
 
     def __init__(self) -> None:
         self.cache: dict[str, list[bytes]] = {}
+
+    def names(self) -> list[str]:
+        return list(self.cache)
+
+    def async_remove_records(self, records: list[bytes]) -> None:
+        assert len(records) == sum(map(len, self.cache.values()))
+        self.cache.clear()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.cache.setdefault(addr[0], []).append(data)
@@ -80,7 +87,7 @@ class Stand:
         here = ("127.0.0.1", 0)
         self.transport, _ = await loop.create_datagram_endpoint(lambda: self.reader, here)
         reader = SimpleNamespace(transport=self.transport) if wrapped else self.transport
-        engine, cache = SimpleNamespace(readers=[reader]), SimpleNamespace(cache=self.reader.cache)
+        engine, cache = SimpleNamespace(readers=[reader]), self.reader
         zeroconf: Any = SimpleNamespace(zeroconf=SimpleNamespace(engine=engine, cache=cache))
         self.sieve.place(zeroconf)
 
@@ -121,6 +128,13 @@ def test_it_stands_before_a_reader_and_says_when_that_is_full(
             assert (stand.heard, stand.full) == (20, 0)
             await stand.say(OURS, 2)
             assert stand.full == 1
+            heard = stand.heard
+            await stand.say(OURS, 5)
+            assert (stand.heard, stand.full) == (heard, 1), "no more until it is empty"
+            stand.sieve.empty()
+            assert stand.heard == 0
+            await stand.say(OURS, 5)
+            assert stand.heard == 5
         finally:
             stand.close()
 

@@ -26,7 +26,7 @@ OF_A_HOST = 40
 OF_ALL = 200
 BYTES_OF_ALL = 64 * 1024
 MOST_RECORDS = 4096
-"""So many a network of five hundred members has; a cache of more is emptied by beginning anew."""
+"""So many a network of five hundred members has; a cache of more is to be emptied."""
 LARGEST = 9000
 OURS = (b"ftl", b"_services")
 """In every question and record of ours, and in the question which services there are."""
@@ -37,7 +37,8 @@ _LOOK_AT_BYTES = 64 * 1024
 
 
 class MdnsSieve:
-    """Stands before one zeroconf, from `place` on. ``on_full()``: it holds too many records."""
+    """Stands before one zeroconf, from `place` on. ``on_full()``: it holds too many records, and
+    gets no more until `empty`."""
 
     def __init__(
         self, on_full: Callable[[], None], clock: Callable[[], float] = time.monotonic
@@ -53,6 +54,7 @@ class MdnsSieve:
         self._read = self._all = self._bytes = 0
         self._hosts: dict[str, int] = {}
         self._unlooked = 0
+        self._full = False
         self.dropped = 0
         """How many datagrams zeroconf has not seen, for their number."""
 
@@ -66,6 +68,15 @@ class MdnsSieve:
             bound = transport.get_extra_info("socket")
             is_six = bound.family == socket.AF_INET6
             self._sieves.append(Sieve(None, bound) if is_six else Sieve(bound, None))
+
+    def empty(self) -> None:
+        """Forget all that zeroconf has heard: who is there is heard again."""
+        if self._zeroconf is not None:
+            cache = self._zeroconf.cache
+            cache.async_remove_records(
+                [r for name in cache.names() for r in list(cache.cache[name])]
+            )
+        self._full = False
 
     def close(self) -> None:
         """Its sockets are about to be closed."""
@@ -87,7 +98,7 @@ class MdnsSieve:
             count = OF_A_HOST + 1
         else:
             self._hosts[host] = count
-        if count > OF_A_HOST or self._all >= OF_ALL or len(data) > LARGEST:
+        if self._full or count > OF_A_HOST or self._all >= OF_ALL or len(data) > LARGEST:
             self.dropped += 1
             return False
         if self._bytes + len(data) > BYTES_OF_ALL:
@@ -130,6 +141,7 @@ class MdnsSieve:
             # Where a release keeps its records otherwise, it is one that bounds them itself.
             cache: dict[str, Any] = getattr(self._zeroconf.cache, "cache", {})
             if sum(map(len, cache.values())) > MOST_RECORDS:
+                self._full = True
                 self._on_full()
 
 

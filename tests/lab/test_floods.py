@@ -1,0 +1,225 @@
+"""Floods: whatever is sent to an agent, and however much, it leads on, and does not grow.
+
+The rates are stated in DESIGN.md; `make bench ROWS=flood` measures how far from the edge they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bench.process import cpu_seconds, pss_alone
+from lab import flooder as floods
+from lab.flooder import Flooder
+from lab.group import Group
+from lab.hosts import Host
+from lab.stories import changes_since
+from lab.waiting import wait_until
+
+pytestmark = pytest.mark.lab
+
+SECONDS = 4.0
+MOST_GROWTH = 8.0
+"""MiB that an agent may grow by in all the floods of a story."""
+MOST_CPU = 0.5
+"""Of a processor: what the loudest of these floods costs is a fifth of that."""
+LINES = 60
+"""Of the log, in all the floods of a story: ten of what is dropped in each minute, and some."""
+
+KINDS = pytest.mark.parametrize(
+    ("quorum", "key"),
+    [(False, False), (False, True), (True, False), (True, True)],
+    ids=["open", "open-key", "quorum", "quorum-key"],
+)
+
+
+@dataclass
+class Cost:
+    """What an agent is and has."""
+
+    agent: int
+    descriptors: int
+    memory: float
+    lines: int
+
+    @classmethod
+    def of(cls, host: Host) -> Cost:
+        pid = host.agent_pid
+        descriptors = len(list(Path("/proc", str(pid), "fd").iterdir()))
+        lines = len(host.output.read_text(errors="replace").splitlines())
+        return cls(pid, descriptors, pss_alone([pid])[0], lines)
+
+
+class Besieged:
+    """Three agents with a leader, a fourth host that floods, and a fifth that is yet to come."""
+
+    def __init__(self, group: Group, *, key: bool) -> None:
+        self.group = group
+        self.hosts, self.newcomer = group.hosts[:3], group.hosts[4]
+        self.flooder = Flooder(group, group.hosts[3].name)
+        if key:
+            self._give_key()
+        group.start(self.hosts)
+        self.leader = group.wait_one_leader(self.hosts)
+        group.wait_all_vote()
+        wait_until(self._all_know_all, 10, "all know all", group.describe)
+        self.began = group.log.note("-", "fault", "floods")
+        self.before = {host.name: Cost.of(host) for host in self.hosts}
+
+    def _give_key(self) -> None:
+        line = f"old {secrets.token_urlsafe(32)}\n"
+        for host in self.group.hosts:
+            path = host.directory / "svc.key"
+            path.touch(0o600)
+            path.write_text(line)
+            self.group.configure(host, key_file=str(path))
+
+    def _all_know_all(self) -> bool:
+        return all(len(host.alive()) == 2 for host in self.hosts)
+
+    @contextlib.contextmanager
+    def bears(self, host: Host | None = None) -> Iterator[None]:
+        """Nothing changes within, and it costs that host (the leader) so much at most."""
+        host = host or self.leader
+        spent = cpu_seconds(host.agent_pid)
+        yield
+        assert cpu_seconds(host.agent_pid) - spent < MOST_CPU * SECONDS, "it spins"
+        assert changes_since(self.group, self.began) == []
+        assert all(h.agent_pid == self.before[h.name].agent for h in self.hosts)
+
+    def check(self) -> None:
+        """Nobody has grown, and everything is as before."""
+        for host in self.hosts:
+            before, after = self.before[host.name], Cost.of(host)
+            assert after.agent == before.agent
+            assert after.descriptors <= before.descriptors + 2
+            assert after.memory - before.memory < MOST_GROWTH
+            assert after.lines - before.lines < LINES
+        assert self.group.leaders(self.hosts) == [self.leader]
+        assert changes_since(self.group, self.began) == []
+        self.group.check()
+
+
+@pytest.fixture(name="besiege")
+def fixture_besiege(build: Callable[..., Group]) -> Callable[..., Besieged]:
+    def besiege(*, quorum: bool, key: bool) -> Besieged:
+        settings = {"voters": ["h1", "h2", "h3"]} if quorum else None
+        return Besieged(build(5, quorum=quorum, settings=settings), key=key)
+
+    return besiege
+
+
+def counted(host: Host) -> dict[str, int]:
+    counters: dict[str, int] = host.status()["counters"]
+    return counters
+
+
+@KINDS
+def test_floods_of_datagrams_from_one_host_and_from_many(
+    besiege: Callable[..., Besieged], quorum: bool, key: bool
+) -> None:
+    """Noise, greetings and heartbeats of nodes that nobody knows, PINGs; 10,000 a second each."""
+    siege = besiege(quorum=quorum, key=key)
+    leader, flood = siege.leader, siege.flooder.flood
+    spoofed = ("10.77.0.50", 150)
+    for pool, sources in (
+        (floods.noise(), spoofed),
+        (floods.hellos("lab"), None),
+        (floods.heartbeats("lab"), spoofed),
+        ([b"PING"], None),
+    ):
+        sent_before = counted(leader)["sent"]
+        with siege.bears(), flood(pool, leader, 10_000, SECONDS, sources=sources):
+            pass
+        counts = counted(leader)
+        assert counts["unread"] > 0, "the kernel was told to drop most of it"
+        assert counts["sent"] - sent_before < 500 * SECONDS, "it answers as much as it may"
+    assert counts["rejected-too-many"] > 0
+    siege.check()
+
+
+@KINDS
+def test_somebody_new_comes_in_beside_a_flood(
+    besiege: Callable[..., Besieged], quorum: bool, key: bool
+) -> None:
+    """Greetings in the names of many hosts, 3000 a second, and h5 is a member before they end."""
+    siege = besiege(quorum=quorum, key=key)
+    seconds = 12.0
+    newcomer = siege.newcomer
+    spoofed = ("10.77.0.50", 150)
+    pool = floods.hellos("lab")
+    with siege.flooder.flood(pool, siege.leader, 3000, seconds, sources=spoofed) as flood:
+        newcomer.start()
+        come = functools.partial(follows, newcomer, siege.leader)
+        wait_until(come, seconds - 1, "h5 follows", siege.group.describe)
+        assert flood.process.poll() is None, "the flood is over"
+    siege.check()
+
+
+def follows(host: Host, leader: Host) -> bool:
+    return host.role == "follower" and host.name in leader.alive()
+
+
+@KINDS
+def test_a_flood_in_the_name_of_a_member(
+    besiege: Callable[..., Besieged], quorum: bool, key: bool
+) -> None:
+    """From the very address of a follower, 2000 a second; it is heard all the same."""
+    siege = besiege(quorum=quorum, key=key)
+    victim = next(host for host in siege.hosts if host is not siege.leader)
+    named = (siege.group.network.address(victim.name), 1)
+    pool = floods.noise()
+    leader = siege.leader
+    with (
+        siege.bears(),
+        siege.flooder.flood(pool, leader, 2000, SECONDS, from_port=9001, sources=named),
+    ):
+        pass
+    assert victim.name in leader.alive()
+    siege.check()
+
+
+@KINDS
+def test_a_thousand_members_a_second_by_mdns(
+    besiege: Callable[..., Besieged], quorum: bool, key: bool
+) -> None:
+    """Announced to all, from one host and then from many; and h5 comes in right after that."""
+    siege = besiege(quorum=quorum, key=key)
+    sent_before = {host.name: counted(host)["sent"] for host in siege.hosts}
+    for sources in (None, ("10.77.0.50", 150)):
+        pool = floods.members("lab")
+        with siege.bears(), siege.flooder.flood(pool, None, 1000, SECONDS, sources=sources):
+            pass
+    for host in siege.hosts:
+        sent = counted(host)["sent"] - sent_before[host.name]
+        assert sent < 4000, "a dozen greetings for each of so many addresses, and no more"
+        assert all(member["name"].startswith("h") for member in host.status()["members"])
+    siege.newcomer.start()
+    come = functools.partial(follows, siege.newcomer, siege.leader)
+    wait_until(come, 30, "h5 follows", siege.group.describe)
+    siege.check()
+
+
+@pytest.mark.parametrize("quorum", [False, True], ids=["open", "quorum"])
+@pytest.mark.parametrize("kind", ["members", "lives", "namesakes"])
+def test_who_answers_the_nonces_is_a_few_members_at_most(
+    besiege: Callable[..., Besieged], quorum: bool, kind: str
+) -> None:
+    """Without a key anybody may join: not five hundred times from one host, and not in one second;
+    and the log and `on_error` tell of it so often."""
+    siege = besiege(quorum=quorum, key=False)
+    joined = siege.flooder.join(siege.leader, 300, SECONDS, kind)
+    assert joined > 300
+    assert len(siege.leader.status()["members"]) <= 2 + 16
+    lines = Cost.of(siege.leader).lines - siege.before[siege.leader.name].lines
+    assert lines < 400
+    alarms = [r for r in siege.group.records(siege.began) if r.what == "hook.error"]
+    assert len(alarms) <= 2 * 8, "begin and end of each"
+    assert changes_since(siege.group, siege.began) == []
+    siege.group.check()
