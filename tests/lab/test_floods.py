@@ -24,7 +24,7 @@ from lab.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 
-SECONDS = 4.0
+SECONDS = 2.0
 MOST_GROWTH = 8.0
 """MiB that an agent may grow by in all the floods of a story."""
 MOST_CPU = 0.5
@@ -36,6 +36,9 @@ KINDS = pytest.mark.parametrize(
     ("quorum", "key"),
     [(False, False), (False, True), (True, False), (True, True)],
     ids=["open", "open-key", "quorum", "quorum-key"],
+)
+TWO_KINDS = pytest.mark.parametrize(
+    ("quorum", "key"), [(False, False), (True, True)], ids=["open", "quorum-key"]
 )
 
 
@@ -109,7 +112,11 @@ class Besieged:
 @pytest.fixture(name="besiege")
 def fixture_besiege(build: Callable[..., Group]) -> Callable[..., Besieged]:
     def besiege(*, quorum: bool, key: bool) -> Besieged:
-        settings = {"voters": ["h1", "h2", "h3"]} if quorum else None
+        # A lease of 1.6 s: machines on which five agents and a flood share two processors with
+        # others stand still for longer than half a second now and then.
+        settings: dict[str, object] = {"max_failed_responses": 7}
+        if quorum:
+            settings["voters"] = ["h1", "h2", "h3"]
         return Besieged(build(5, quorum=quorum, settings=settings), key=key)
 
     return besiege
@@ -124,7 +131,8 @@ def counted(host: Host) -> dict[str, int]:
 def test_floods_of_datagrams_from_one_host_and_from_many(
     besiege: Callable[..., Besieged], quorum: bool, key: bool
 ) -> None:
-    """Noise, greetings and heartbeats of nodes that nobody knows, PINGs; 10,000 a second each."""
+    """Noise, greetings and heartbeats of nodes that nobody knows, PINGs, 10,000 a second each; and
+    noise from the very address of a follower, 2000 a second, which is heard all the same."""
     siege = besiege(quorum=quorum, key=key)
     leader, flood = siege.leader, siege.flooder.flood
     spoofed = ("10.77.0.50", 150)
@@ -141,16 +149,22 @@ def test_floods_of_datagrams_from_one_host_and_from_many(
         assert counts["unread"] > 0, "the kernel was told to drop most of it"
         assert counts["sent"] - sent_before < 500 * SECONDS, "it answers as much as it may"
     assert counts["rejected-too-many"] > 0
+    follower = next(host for host in siege.hosts if host is not leader)
+    named = (siege.group.network.address(follower.name), 1)
+    pool = floods.noise()
+    with siege.bears(), flood(pool, leader, 2000, SECONDS, from_port=9001, sources=named):
+        pass
+    assert follower.name in leader.alive()
     siege.check()
 
 
-@KINDS
+@TWO_KINDS
 def test_somebody_new_comes_in_beside_a_flood(
     besiege: Callable[..., Besieged], quorum: bool, key: bool
 ) -> None:
     """Greetings in the names of many hosts, 3000 a second, and h5 is a member before they end."""
     siege = besiege(quorum=quorum, key=key)
-    seconds = 12.0
+    seconds = 9.0
     newcomer = siege.newcomer
     spoofed = ("10.77.0.50", 150)
     pool = floods.hellos("lab")
@@ -166,26 +180,7 @@ def follows(host: Host, leader: Host) -> bool:
     return host.role == "follower" and host.name in leader.alive()
 
 
-@KINDS
-def test_a_flood_in_the_name_of_a_member(
-    besiege: Callable[..., Besieged], quorum: bool, key: bool
-) -> None:
-    """From the very address of a follower, 2000 a second; it is heard all the same."""
-    siege = besiege(quorum=quorum, key=key)
-    victim = next(host for host in siege.hosts if host is not siege.leader)
-    named = (siege.group.network.address(victim.name), 1)
-    pool = floods.noise()
-    leader = siege.leader
-    with (
-        siege.bears(),
-        siege.flooder.flood(pool, leader, 2000, SECONDS, from_port=9001, sources=named),
-    ):
-        pass
-    assert victim.name in leader.alive()
-    siege.check()
-
-
-@KINDS
+@TWO_KINDS
 def test_a_thousand_members_a_second_by_mdns(
     besiege: Callable[..., Besieged], quorum: bool, key: bool
 ) -> None:
@@ -206,8 +201,9 @@ def test_a_thousand_members_a_second_by_mdns(
     siege.check()
 
 
-@pytest.mark.parametrize("quorum", [False, True], ids=["open", "quorum"])
-@pytest.mark.parametrize("kind", ["members", "lives", "namesakes"])
+@pytest.mark.parametrize(
+    ("kind", "quorum"), [("members", False), ("lives", True), ("namesakes", False)]
+)
 def test_who_answers_the_nonces_is_a_few_members_at_most(
     besiege: Callable[..., Besieged], quorum: bool, kind: str
 ) -> None:

@@ -182,6 +182,12 @@ def test_a_host_has_so_many_members() -> None:
     assert door.gate.may_join(Owner(99, 1), (host, 99), door.now), "the others are silent"
 
 
+def test_those_who_come_at_once_are_counted_before_any_is_a_member() -> None:
+    door = Door()
+    joined = [door.gate.may_join(Owner(n, 1), ("10.0.0.7", n), door.now) for n in range(10, 99)]
+    assert sum(joined) == gate.MEMBERS_OF_A_HOST
+
+
 def test_joining_has_a_pace() -> None:
     door = Door()
     homes = [(f"10.3.{n >> 8}.{n & 255}", 9001) for n in range(1000)]

@@ -80,9 +80,11 @@ class Gate:
         if owner in self._owners:
             return True
         host = source[0]
-        begins_anew = self._ids.get(owner.id) == host
-        full = self._homes[host] >= MEMBERS_OF_A_HOST and not is_loopback(host)
-        return self._joins.spend(now) if begins_anew or not full else False
+        if self._ids.get(owner.id) != host:
+            if self._homes[host] >= MEMBERS_OF_A_HOST and not is_loopback(host):
+                return False
+            self._homes[host] += 1  # many come in one turn, before we are told of the first
+        return self._joins.spend(now)
 
     def is_outdated(self, now: Instant) -> bool:
         """Whether to `know` again, though none has come: who falls silent is told by nobody."""
