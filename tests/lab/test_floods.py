@@ -10,12 +10,18 @@ import functools
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.process import cpu_seconds, pss_alone
+from followtheleader.chronicle import NOTES_AT_ONCE
+from followtheleader.net.gate import MEMBERS_OF_A_HOST
+from followtheleader.troubles import ALARMS_AT_ONCE
 from lab import flooder as floods
+from lab.events import NS
 from lab.flooder import Flooder
 from lab.group import Group
 from lab.hosts import Host
@@ -24,7 +30,7 @@ from lab.waiting import wait_until
 
 pytestmark = pytest.mark.lab
 
-SECONDS = 2.0
+SECONDS = 1.5
 MOST_GROWTH = 8.0
 """MiB that an agent may grow by in all the floods of a story."""
 MOST_CPU = 0.5
@@ -36,9 +42,6 @@ KINDS = pytest.mark.parametrize(
     ("quorum", "key"),
     [(False, False), (False, True), (True, False), (True, True)],
     ids=["open", "open-key", "quorum", "quorum-key"],
-)
-TWO_KINDS = pytest.mark.parametrize(
-    ("quorum", "key"), [(False, False), (True, True)], ids=["open", "quorum-key"]
 )
 
 
@@ -57,6 +60,31 @@ class Cost:
         descriptors = len(list(Path("/proc", str(pid), "fd").iterdir()))
         lines = len(host.output.read_text(errors="replace").splitlines())
         return cls(pid, descriptors, pss_alone([pid])[0], lines)
+
+
+class StoodStill(Exception):
+    """The machine did, and not only the agents on it."""
+
+
+def stood_still(group: Group, since: int) -> bool:
+    """The leader's job, which is sent nothing, stamps every 5 ms; did it miss a second?"""
+    ticks = [r.at for r in group.records(since) if r.what == "job"]
+    return any(late - early > NS for early, late in pairwise(ticks))
+
+
+def told_again(story: Callable[..., None]) -> Callable[..., None]:
+    """Tell a story anew if the machine stood still meanwhile; it cannot do so three times."""
+
+    @functools.wraps(story)
+    def tell(**words: Any) -> None:
+        for _ in range(2):
+            try:
+                return story(**words)
+            except StoodStill:
+                continue
+        return story(**words)
+
+    return tell
 
 
 class Besieged:
@@ -86,35 +114,41 @@ class Besieged:
     def _all_know_all(self) -> bool:
         return all(len(host.alive()) == 2 for host in self.hosts)
 
+    def _demand_no_change(self) -> None:
+        if changes := changes_since(self.group, self.began):
+            if stood_still(self.group, self.began):
+                raise StoodStill
+            raise AssertionError(f"roles have changed: {changes}")
+
     @contextlib.contextmanager
     def bears(self, host: Host | None = None) -> Iterator[None]:
         """Nothing changes within, and it costs that host (the leader) so much at most."""
         host = host or self.leader
         spent = cpu_seconds(host.agent_pid)
         yield
+        self._demand_no_change()
         assert cpu_seconds(host.agent_pid) - spent < MOST_CPU * SECONDS, "it spins"
-        assert changes_since(self.group, self.began) == []
         assert all(h.agent_pid == self.before[h.name].agent for h in self.hosts)
 
-    def check(self) -> None:
+    def check(self, lines: int = LINES) -> None:
         """Nobody has grown, and everything is as before."""
+        self._demand_no_change()
         for host in self.hosts:
             before, after = self.before[host.name], Cost.of(host)
             assert after.agent == before.agent
             assert after.descriptors <= before.descriptors + 2
             assert after.memory - before.memory < MOST_GROWTH
-            assert after.lines - before.lines < LINES
+            assert after.lines - before.lines < lines
         assert self.group.leaders(self.hosts) == [self.leader]
-        assert changes_since(self.group, self.began) == []
         self.group.check()
 
 
 @pytest.fixture(name="besiege")
 def fixture_besiege(build: Callable[..., Group]) -> Callable[..., Besieged]:
     def besiege(*, quorum: bool, key: bool) -> Besieged:
-        # A lease of 1.6 s: machines on which five agents and a flood share two processors with
-        # others stand still for longer than half a second now and then.
-        settings: dict[str, object] = {"max_failed_responses": 7}
+        # A lease of 2.4 s: where five agents and a flood share two processors with others, each
+        # may stand still for longer than the default's 0.8 s without any flood.
+        settings: dict[str, object] = {"max_failed_responses": 11}
         if quorum:
             settings["voters"] = ["h1", "h2", "h3"]
         return Besieged(build(5, quorum=quorum, settings=settings), key=key)
@@ -128,6 +162,7 @@ def counted(host: Host) -> dict[str, int]:
 
 
 @KINDS
+@told_again
 def test_floods_of_datagrams_from_one_host_and_from_many(
     besiege: Callable[..., Besieged], quorum: bool, key: bool
 ) -> None:
@@ -158,12 +193,10 @@ def test_floods_of_datagrams_from_one_host_and_from_many(
     siege.check()
 
 
-@TWO_KINDS
-def test_somebody_new_comes_in_beside_a_flood(
-    besiege: Callable[..., Besieged], quorum: bool, key: bool
-) -> None:
+@told_again
+def test_somebody_new_comes_in_beside_a_flood(besiege: Callable[..., Besieged]) -> None:
     """Greetings in the names of many hosts, 3000 a second, and h5 is a member before they end."""
-    siege = besiege(quorum=quorum, key=key)
+    siege = besiege(quorum=True, key=False)
     seconds = 9.0
     newcomer = siege.newcomer
     spoofed = ("10.77.0.50", 150)
@@ -180,12 +213,10 @@ def follows(host: Host, leader: Host) -> bool:
     return host.role == "follower" and host.name in leader.alive()
 
 
-@TWO_KINDS
-def test_a_thousand_members_a_second_by_mdns(
-    besiege: Callable[..., Besieged], quorum: bool, key: bool
-) -> None:
+@told_again
+def test_a_thousand_members_a_second_by_mdns(besiege: Callable[..., Besieged]) -> None:
     """Announced to all, from one host and then from many; and h5 comes in right after that."""
-    siege = besiege(quorum=quorum, key=key)
+    siege = besiege(quorum=True, key=True)
     sent_before = {host.name: counted(host)["sent"] for host in siege.hosts}
     for sources in (None, ("10.77.0.50", 150)):
         pool = floods.members("lab")
@@ -201,21 +232,15 @@ def test_a_thousand_members_a_second_by_mdns(
     siege.check()
 
 
-@pytest.mark.parametrize(
-    ("kind", "quorum"), [("members", False), ("lives", True), ("namesakes", False)]
-)
-def test_who_answers_the_nonces_is_a_few_members_at_most(
-    besiege: Callable[..., Besieged], quorum: bool, kind: str
-) -> None:
+@told_again
+def test_who_answers_the_nonces_is_a_few_members_at_most(besiege: Callable[..., Besieged]) -> None:
     """Without a key anybody may join: not five hundred times from one host, and not in one second;
     and the log and `on_error` tell of it so often."""
-    siege = besiege(quorum=quorum, key=False)
-    joined = siege.flooder.join(siege.leader, 300, SECONDS, kind)
-    assert joined > 300
-    assert len(siege.leader.status()["members"]) <= 2 + 16
-    lines = Cost.of(siege.leader).lines - siege.before[siege.leader.name].lines
-    assert lines < 400
+    siege = besiege(quorum=False, key=False)
+    leader = siege.leader
+    for kind in ("lives", "namesakes", "members"):
+        assert siege.flooder.join(leader, 300, SECONDS, kind) > 100 * SECONDS
+        assert len(leader.status()["members"]) <= 2 + MEMBERS_OF_A_HOST
     alarms = [r for r in siege.group.records(siege.began) if r.what == "hook.error"]
-    assert len(alarms) <= 2 * 8, "begin and end of each"
-    assert changes_since(siege.group, siege.began) == []
-    siege.group.check()
+    assert len(alarms) <= 2 * ALARMS_AT_ONCE, "begin and end of each"
+    siege.check(lines=NOTES_AT_ONCE + LINES)
