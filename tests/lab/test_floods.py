@@ -66,10 +66,10 @@ class StoodStill(Exception):
     """The machine did, and not only the agents on it."""
 
 
-def stood_still(group: Group, since: int) -> bool:
+def stood_still(group: Group, since: int, until: int) -> bool:
     """The leader's job, which is sent nothing, stamps every 5 ms; did it miss a second?"""
-    ticks = [r.at for r in group.records(since) if r.what == "job"]
-    return any(late - early > NS for early, late in pairwise(ticks))
+    ticks = [r.at for r in group.records(since) if r.what == "job" and r.at < until]
+    return any(late - early > NS for early, late in pairwise([*ticks, until]))
 
 
 def told_again(story: Callable[..., None]) -> Callable[..., None]:
@@ -116,7 +116,7 @@ class Besieged:
 
     def _demand_no_change(self) -> None:
         if changes := changes_since(self.group, self.began):
-            if stood_still(self.group, self.began):
+            if stood_still(self.group, self.began, changes[0].at):
                 raise StoodStill
             raise AssertionError(f"roles have changed: {changes}")
 
@@ -195,13 +195,14 @@ def test_floods_of_datagrams_from_one_host_and_from_many(
 
 @told_again
 def test_somebody_new_comes_in_beside_a_flood(besiege: Callable[..., Besieged]) -> None:
-    """Greetings in the names of many hosts, 3000 a second, and h5 is a member before they end."""
+    """Greetings in the names of many hosts, 20,000 a second, of which a tenth is read and half of
+    that looked at; and h5 is a member before they end: the leader has heard of it and greets it."""
     siege = besiege(quorum=True, key=False)
     seconds = 9.0
     newcomer = siege.newcomer
     spoofed = ("10.77.0.50", 150)
     pool = floods.hellos("lab")
-    with siege.flooder.flood(pool, siege.leader, 3000, seconds, sources=spoofed) as flood:
+    with siege.flooder.flood(pool, siege.leader, 20_000, seconds, sources=spoofed) as flood:
         newcomer.start()
         come = functools.partial(follows, newcomer, siege.leader)
         wait_until(come, seconds - 1, "h5 follows", siege.group.describe)
@@ -224,7 +225,7 @@ def test_a_thousand_members_a_second_by_mdns(besiege: Callable[..., Besieged]) -
             pass
     for host in siege.hosts:
         sent = counted(host)["sent"] - sent_before[host.name]
-        assert sent < 4000, "a dozen greetings for each of so many addresses, and no more"
+        assert sent < 2000, "a dozen greetings for each of so many addresses, and no more"
         assert all(member["name"].startswith("h") for member in host.status()["members"])
     siege.newcomer.start()
     come = functools.partial(follows, siege.newcomer, siege.leader)
