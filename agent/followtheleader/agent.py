@@ -252,7 +252,7 @@ class Agent:
 
     def on_leader(self, leader: LeaderInfo) -> None:
         """Another leader, or the same under a new term; the role stays."""
-        chronicle.tell_leader(self._journal, leader)
+        self._notes.tell_leader(leader)
         self._publish_soon()
         self._manager.become_ready()
 
@@ -266,7 +266,7 @@ class Agent:
 
     def on_pause(self, change: PauseChanged) -> None:
         """The roles stay as they are, or may change again."""
-        chronicle.tell_pause(self._journal, change, self._driver.view(), self._driver.node)
+        self._notes.tell_pause(change, self._driver.view(), self._driver.node)
         self._publish_soon()
 
     def on_interfaces(self) -> None:
@@ -277,7 +277,7 @@ class Agent:
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
         """A line for the log; some are shown in ``status`` as well."""
         if kind in ERRORS:
-            self._journal.error(kind, text, limit=0, **fields)
+            self._notes.tell(kind, text, fields, self._journal.error)
             if self._guardian.ready and boottime() >= self._alarm_at:
                 self._alarm_at = boottime() + ALARM_AGAIN
                 self._run_on_error(text)
