@@ -103,6 +103,7 @@ class Agent:
         self.finished = asyncio.Event()
         self._journal = Journal.open(settings.instance)
         self._timers = Timers()
+        self._notes = chronicle.Notes(self._journal)
         self._troubles = Troubles(self._journal, self._timers)
         self._presence = Presence(
             directories.runtime,
@@ -253,7 +254,7 @@ class Agent:
 
     def on_leader(self, leader: LeaderInfo) -> None:
         """Another leader, or the same under a new term; the role stays."""
-        chronicle.tell_leader(self._journal, leader)
+        self._notes.tell_leader(leader)
         self._publish_soon()
         self._manager.become_ready()
 
@@ -267,7 +268,7 @@ class Agent:
 
     def on_pause(self, change: PauseChanged) -> None:
         """The roles stay as they are, or may change again."""
-        chronicle.tell_pause(self._journal, change, self._driver.view(), self._driver.node)
+        self._notes.tell_pause(change, self._driver.view(), self._driver.node)
         self._publish_soon()
 
     def on_interfaces(self) -> None:
@@ -276,9 +277,9 @@ class Agent:
         self._publish_soon()
 
     def on_note(self, kind: str, text: str, fields: dict[str, object]) -> None:
-        """A line for the log, at most once a minute for each kind of recurring ones."""
+        """A line for the log; some are shown in ``status`` as well."""
         if kind in ERRORS:
-            self._journal.error(kind, text, limit=0, **fields)
+            self._notes.tell(kind, text, fields, self._journal.error)
             if self._guardian.ready and boottime() >= self._alarm_at:
                 self._alarm_at = boottime() + ALARM_AGAIN
                 self._run_on_error(text)
@@ -288,8 +289,7 @@ class Agent:
             self._timers.cancel(kind)
             self._timers.after(kind, LASTING[kind], lambda: self._see_if_over(kind))
             return
-        limit = MINUTE if kind == "late" else 0
-        self._journal.info(kind, text, limit=limit, **fields)
+        self._notes.tell(kind, text, fields)
 
     def _see_if_over(self, kind: str) -> None:
         """Whoever shares an identity is noted again; whoever shares a name is seen."""

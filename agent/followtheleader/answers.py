@@ -143,7 +143,7 @@ class Answers:
         return facts | {
             "port": driver.endpoint.port,
             "interfaces": _told(self._interfaces),
-            "counters": dict(driver.counters),
+            "counters": driver.counts(),
             "keys": signing.facts(view.members),
             "pid": os.getpid(),
             "version": __version__,

@@ -3,14 +3,64 @@ configuration."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from followtheleader.config.durations import MINUTE
 from followtheleader.config.reload import Changes
 from followtheleader.core.actions import ChangeRole, PauseChanged
 from followtheleader.core.node import Node
 from followtheleader.core.types import MS, NANOSECONDS, LeaderInfo, Span
 from followtheleader.core.view import View
+from followtheleader.host.clock import boottime
 from followtheleader.host.journal import Journal
+from followtheleader.net.bucket import Bucket
 from followtheleader.signing import UNPROTECTED, mode_of
 from followtheleader.wire import KeyRing
+
+NOTES, NOTES_AT_ONCE = 30, 300
+Write = Callable[..., None]
+
+
+class Notes:
+    """What is noted of the members, of whom is followed, and of pauses: a few hundred lines at
+    once, `NOTES` a minute then, for without a key anybody may join, leave and come back. What is
+    left out is counted."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._lines = Bucket(NOTES, at_once=NOTES_AT_ONCE, span=MINUTE)
+        self._left_out = 0
+
+    def tell(
+        self, kind: str, text: str, fields: dict[str, object], write: Write | None = None
+    ) -> None:
+        """A line, unless there were too many; ``write`` by a method of the journal's."""
+        if not self._lines.spend(boottime()):
+            self._left_out += 1
+            return
+        limit = MINUTE if kind == "late" else 0
+        told = write or self._journal.info
+        told(kind, text, limit=limit, left_out=self._left_out or None, **fields)
+        self._left_out = 0
+
+    def tell_leader(self, leader: LeaderInfo) -> None:
+        """Another leader is followed, or the same under a new term."""
+        text = f"following {leader.name}, term {leader.term}"
+        self.tell("leader", text, {"leader": leader.name, "term": leader.term})
+
+    def tell_pause(self, change: PauseChanged, view: View, node: Node) -> None:
+        """The group is paused, or no more."""
+        names = {member.id: member.name for member in view.members} | {node.owner.id: node.name}
+        author = names.get(change.author, f"{change.author:016x}")
+        fields: dict[str, object] = {"author": author}
+        if change.left:
+            seconds = -(-change.left // NANOSECONDS)
+            text = f"paused for {seconds} s (asked at {author}): nobody takes over until it ends"
+            self.tell("paused", text, {"seconds": seconds, **fields}, self._journal.warning)
+        elif change.by_time:
+            self.tell("resumed", "the pause has run out", fields)
+        else:
+            self.tell("resumed", f"the pause is over (asked at {author})", fields)
 
 
 def tell_start(journal: Journal, service: str, node: Node, port: int, ring: KeyRing) -> None:
@@ -69,26 +119,6 @@ def tell_role(journal: Journal, service: str, change: ChangeRole, lasted: Span) 
         reason=change.reason.value,
         lasted_ms=lasted // MS,
     )
-
-
-def tell_leader(journal: Journal, leader: LeaderInfo) -> None:
-    """Another leader is followed, or the same under a new term."""
-    text = f"following {leader.name}, term {leader.term}"
-    journal.info("leader", text, leader=leader.name, term=leader.term)
-
-
-def tell_pause(journal: Journal, change: PauseChanged, view: View, node: Node) -> None:
-    """The group is paused, or no more."""
-    names = {member.id: member.name for member in view.members} | {node.owner.id: node.name}
-    author = names.get(change.author, f"{change.author:016x}")
-    if change.left:
-        seconds = -(-change.left // NANOSECONDS)
-        text = f"paused for {seconds} s (asked at {author}): nobody takes over until it ends"
-        journal.warning("paused", text, seconds=seconds, author=author)
-    elif change.by_time:
-        journal.info("resumed", "the pause has run out", author=author)
-    else:
-        journal.info("resumed", f"the pause is over (asked at {author})", author=author)
 
 
 def tell_reload(journal: Journal, changes: Changes) -> None:

@@ -20,16 +20,17 @@ from typing import assert_never
 from followtheleader.builds import Builds
 from followtheleader.core import actions as do
 from followtheleader.core import events as ev
-from followtheleader.core.addresses import show
-from followtheleader.core.doubles import DOUBLED_EVERY
 from followtheleader.core.election import Election
+from followtheleader.core.messages import Header, Hello, Message
 from followtheleader.core.node import Memory, Node
-from followtheleader.core.types import MS, NANOSECONDS, Address, Instant, Owner, Role, Span
+from followtheleader.core.types import ANYBODY, MS, Address, Instant, Owner, Role
 from followtheleader.core.view import View
 from followtheleader.errors import StateError
 from followtheleader.host.clock import boot_mark, boottime, wall_ms, wall_us
 from followtheleader.host.floors import Floors, next_incarnation
+from followtheleader.impostors import Impostors
 from followtheleader.lookout import Lookout
+from followtheleader.net.gate import TOO_MANY, Gate
 from followtheleader.net.seed import PING, PONG, PongBudget
 from followtheleader.net.udp import Endpoint
 from followtheleader.observer import Observer, Profile
@@ -42,8 +43,6 @@ from followtheleader.wire import KEY_OFFSET, Codec, Fault, KeyRing, Rejected, Se
 
 MOST_EVENTS_AT_ONCE = 10_000
 LOOK_AT_MEMBERS_SECONDS = 5.0
-DOUBLED_FOR: Span = 3 * NANOSECONDS
-DOUBLED_QUIET: Span = 30 * NANOSECONDS
 MOST_RESTARTS = 3
 """So often this process begins a later life, for members may have heard different ones; after that
 whoever is heard in its place is a clone, which does the same."""
@@ -75,10 +74,6 @@ class Driver:
         self._link = ev.LinkChanged(up=True)
         self._sit_out_until: Instant = 0
         self._configured: dict[Address, ev.AddressFound] = {}
-        # Datagrams in our own name: since when, the last, and when to tell of them again.
-        self._doubled_since: Instant = 0
-        self._doubled_last: Instant = -DOUBLED_QUIET
-        self._doubled_told: Instant = 0
         self._restarts = 0
         self.counters: Counter[str] = Counter()
         self.signing = Signing(profile.ring)
@@ -86,6 +81,9 @@ class Driver:
         self._remembering = Remembering(profile.state_dir, lambda: self.view().members, observer)
         self._floors = self._load_floors()
         self.endpoint = Endpoint.bind(profile.host, profile.port, self._remembering.last.port)
+        self._gate = Gate(self.endpoint.sieve)
+        here = self.endpoint.host, self.endpoint.port
+        self._impostors = Impostors(here, self._tell_of_impostor)
         self._lookout = Lookout(profile, self.endpoint, observer, self.post)
         self._unsent = Unsent(self.endpoint, self.counters, observer)
         self._begin_life(self._memory(), owes=job_running)
@@ -188,6 +186,10 @@ class Driver:
         """Return what the election shows of itself now."""
         return self._election.view(boottime())
 
+    def counts(self) -> dict[str, int]:
+        """Return what has been counted of datagrams since the start."""
+        return dict(self.counters) | {"unread": self._gate.unread}
+
     def is_punctual(self) -> bool:
         """Return whether the election does its work in time: for the watchdog."""
         due = self._election.next_deadline()
@@ -285,7 +287,9 @@ class Driver:
             case do.DepositWill():
                 self._deposit(order)
             case do.MembersChanged():
-                self._lookout.members_changed(self.view().members)
+                members = self.view().members
+                self._gate.know(members, boottime())
+                self._lookout.members_changed(members)
                 self._look_at_members()
                 self._observer.on_members()
                 self._remembering.soon()
@@ -304,6 +308,11 @@ class Driver:
                 assert_never(order)
 
     def _send(self, order: do.Send) -> None:
+        if isinstance(order.message, Hello) and not order.message.ack:
+            asks = order.receiver != ANYBODY
+            if not self._gate.may_greet(order.address, boottime(), asks=asks):
+                self.counters["not-greeted"] += 1
+                return
         self.counters["sent"] += 1
         if not self.endpoint.send(
             self._sender.datagram(order.message, order.receiver, order.version), order.address
@@ -426,6 +435,7 @@ class Driver:
 
     def _on_timer(self) -> None:
         self._timer = self._timer_at = None
+        self._gate.turn(boottime())
         due = self._election.next_deadline()
         if due is not None and due <= boottime():
             # What is buffered may be the very heartbeat whose silence the timer complains of.
@@ -439,45 +449,42 @@ class Driver:
 
     def _on_datagram(self, data: bytes, source: Address) -> None:
         self.counters["received"] += 1
+        now = boottime()
+        if not self._gate.admits(source, now):
+            self.refusals.refuse(TOO_MANY, source, now)
+            return
         if data == PING:
             self._on_ping(source)
             return
         decoded = self._codec.decode(data)
         if isinstance(decoded, Rejected):
             key_id = data[KEY_OFFSET] if len(data) > KEY_OFFSET else 0
-            self.refusals.refuse(decoded.reason, source, boottime(), key_id)
+            self.refusals.refuse(decoded.reason, source, now, key_id)
             if decoded.reason is Fault.OWN and decoded.header is not None:
-                self._on_own_identity(decoded.header.sender, source)
-        elif len(self._inbox) < MOST_EVENTS_AT_ONCE:
+                who = decoded.header.sender
+                if self._impostors.heard(who, self.node.owner, source, now):
+                    self._inbox.append(ev.IdentityTaken())
+        elif self._may_join(decoded, source, now) and len(self._inbox) < MOST_EVENTS_AT_ONCE:
             self.refusals.accept(source)
             self.signing.heard(decoded[0].sender.id, data[KEY_OFFSET])
             self._inbox.append(ev.Received(decoded[0], decoded[1], source))
 
+    def _may_join(self, said: tuple[Header, Message], source: Address, now: Instant) -> bool:
+        header, message = said
+        if not isinstance(message, Hello) or not message.echo:
+            return True
+        if self._gate.may_join(header.sender, source, now):
+            return True
+        self.refusals.refuse(TOO_MANY, source, now)
+        if self._gate.is_outdated(now):
+            self._gate.know(self.view().members, now)
+        return False
+
+    def _tell_of_impostor(self, text: str) -> None:
+        self._observer.on_note("identity", text, {})
+
     def _tell_of_refusal(self, text: str, fields: dict[str, object]) -> None:
         self._observer.on_note("dropped", text, fields)
-
-    def _on_own_identity(self, sender: Owner, source: Address) -> None:
-        """Somebody speaks in our name. For a moment it may be the echo of our own earlier life."""
-        if sender == self.node.owner:
-            return
-        now = boottime()
-        if now - self._doubled_last > DOUBLED_QUIET:
-            self._doubled_since = now
-        self._doubled_last = now
-        if now - self._doubled_since <= DOUBLED_FOR:
-            return
-        if sender.incarnation > self.node.owner.incarnation:
-            self._inbox.append(ev.IdentityTaken())
-        if now >= self._doubled_told:
-            self._doubled_told = now + DOUBLED_EVERY
-            here = show((self.endpoint.host, self.endpoint.port))
-            self._observer.on_note(
-                "identity",
-                f"another node with this node's identity speaks from {show(source)} "
-                f"(this one listens on {here}): two machines with one machine-id and one name? "
-                "Give one of them another `node`, or a fresh /etc/machine-id",
-                {},
-            )
 
     def _on_ping(self, source: Address) -> None:
         if self.view().valid_leader and self._pongs.spend(boottime()):

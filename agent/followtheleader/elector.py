@@ -40,6 +40,8 @@ from followtheleader.observer import Profile
 EVENTS = ("leader", "follower", "reelection", "error")
 HEARTBEAT_MS = 250
 DEFAULT_TYPE = "ftl"
+MOST_WAITING = 256
+"""Events that wait for a slow handler; of troubles, which others may cause, no more are added."""
 
 OPTIONS: dict[str, Kind] = {
     "name": kind_of("service"),
@@ -150,6 +152,7 @@ class Elector:
             state_dir=None,
         )
         self._handlers: dict[str, list[Handler]] = {event: [] for event in EVENTS}
+        self._troubles: dict[str, str] = {}
         self._inbox: queue.SimpleQueue[tuple[ElectorEvent, int] | None] = queue.SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._driver: Driver | None = None
@@ -343,12 +346,16 @@ class Elector:
         _log.info("%s: %s", kind, text)
 
     def on_trouble(self, kind: str, text: str) -> None:
-        """Log it and raise the event ``error``."""
+        """Log it and raise the event ``error``, once for each text in turn."""
+        if self._troubles.get(kind) == text or self._inbox.qsize() >= MOST_WAITING:
+            return
+        self._troubles[kind] = text
         _log.warning("%s: %s", kind, text)
         self._queue("error", -1, reason=kind, error=FtlError(text))
 
     def on_relief(self, kind: str) -> None:
-        """Nothing to do."""
+        """It is news again."""
+        self._troubles.pop(kind, None)
 
     def on_stopped(self) -> None:
         """Everything is said."""

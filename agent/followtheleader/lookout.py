@@ -15,6 +15,8 @@ from followtheleader.core.addresses import ANYWHERE, is_loopback, show
 from followtheleader.core.events import AddressDropped, AddressFound, LinkChanged, SearchBegun
 from followtheleader.core.types import NANOSECONDS, Address, Role
 from followtheleader.core.view import MemberView
+from followtheleader.host.clock import boottime
+from followtheleader.net.bucket import Bucket
 from followtheleader.net.interfaces import (
     Interface,
     existing,
@@ -30,6 +32,8 @@ from followtheleader.net.watch import InterfaceWatch
 from followtheleader.observer import Observer, Profile
 
 ISOLATED_AFTER_SECONDS = 10.0
+MOST_ANNOUNCED = 32
+NAMED_ANNOUNCED = 4
 LOOK_SECONDS = 10.0
 """Between two looks at the interfaces where the kernel tells of no changes, or did not answer."""
 
@@ -57,6 +61,8 @@ class Lookout:
         self._role = Role.CANDIDATE
         self._started = False
         self._announced: dict[str, Address] = {}
+        # Anybody may announce members by mDNS; each address is greeted a dozen times.
+        self._suggestions = Bucket(16, at_once=512)
         self._heard_anybody = False
         self._isolation: asyncio.TimerHandle | None = None
         self._seen: tuple[list[Interface], list[str]] | None = None
@@ -171,10 +177,13 @@ class Lookout:
         return chosen
 
     def _on_announced(self, address: Address, name: str) -> None:
+        if not self._suggestions.spend(boottime()):
+            return  # who is really there is heard, or announced again
         self._post(AddressFound(address))
         if self._heard_anybody or name == self._profile.name:
             return  # of a clone nothing is heard: it speaks in our own name
-        self._announced[name] = address
+        if len(self._announced) < MOST_ANNOUNCED:
+            self._announced[name] = address
         if self._isolation is None:
             loop = asyncio.get_running_loop()
             self._isolation = loop.call_later(ISOLATED_AFTER_SECONDS, self._report_isolation)
@@ -190,7 +199,10 @@ class Lookout:
         """MDNS shows members, and not one datagram of theirs has come."""
         if self._heard_anybody:
             return
-        shown = ", ".join(f"{name} at {show(address)}" for name, address in self._announced.items())
+        named = [f"{name} at {show(address)}" for name, address in self._announced.items()]
+        if len(named) > NAMED_ANNOUNCED:
+            named[NAMED_ANNOUNCED:] = ["others"]
+        shown = ", ".join(named)
         self._observer.on_trouble(
             "isolated",
             f"mDNS shows {shown}, but nothing is heard from there: let UDP port "

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from followtheleader.core.actions import Unheard
 from followtheleader.core.addresses import show
 from followtheleader.core.types import NANOSECONDS, Address, Instant, Span
+from followtheleader.net.gate import TOO_MANY
 from followtheleader.wire import CHECKSUM_KEY, Fault, KeyRing
 
 TOLD_EVERY: Span = 60 * NANOSECONDS
@@ -148,6 +149,7 @@ class Refusals:
 
 
 _MEANS: dict[str, str] = {
+    TOO_MANY: "more than members and newcomers send; what else comes is not looked at",
     Fault.MAGIC: "not what agents send",
     Fault.SHORT: "not what agents send",
     Fault.VERSION: "a version that this node does not speak",

@@ -18,7 +18,7 @@ def life(node: Node) -> int:
 
 
 def test_two_nodes_with_one_identity_both_say_so(stand: Stand) -> None:
-    soon = "from followtheleader import driver; driver.DOUBLED_FOR = 500_000_000"
+    soon = "from followtheleader import impostors; impostors.DOUBLED_FOR = 500_000_000"
     one, other = stand.group("ab", node="twin")
     one.start(code=soon)
     other.start(code=soon)

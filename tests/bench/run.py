@@ -3,6 +3,7 @@
     make bench                        every row, ten samples each: half an hour and more
     make bench ROWS="crash cut" N=20  some rows
     make bench ROWS=members           a table: what a group costs as it grows
+    make bench ROWS=flood             two tables: what floods cost its leader
 
 A row is ok if the median keeps its target (claims under loss: every sample). The exit code is 1 if
 any row is not, or could not be measured, and 2 if no lab can be built here. The table that sets
@@ -16,11 +17,12 @@ import statistics
 import subprocess
 import sys
 
-from bench import members
+from bench import flood, members
 from bench.rows import ROWS, Row, Samples
 from lab.net import missing_prerequisites
 
 MEMBERS = "members"
+FLOOD = "flood"
 HEAD = f"{'figure':62} {'median':>9} {'min':>9} {'max':>9} {'n':>3} {'target':>10} {'':7} command"
 
 
@@ -36,12 +38,14 @@ def main(argv: list[str] | None = None) -> int:
     verdicts = [report(row, options.n) for row in rows]
     if MEMBERS in options.rows:
         verdicts.append(members.report(options.n))
+    if FLOOD in options.rows:
+        verdicts.append(flood.report())
     return 0 if all(verdicts) else 1
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     names = [row.name for row in ROWS]
-    known = [*names, MEMBERS]
+    known = [*names, MEMBERS, FLOOD]
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("-n", type=int, default=10, help="samples for each row (default 10)")

@@ -17,7 +17,7 @@ import pytest
 
 from followtheleader import Elector, ElectorEvent, elect
 from followtheleader.config.loader import default_of
-from followtheleader.elector import OPTIONS
+from followtheleader.elector import MOST_WAITING, OPTIONS
 from followtheleader.errors import AddressError
 
 PATIENCE = 15.0
@@ -294,3 +294,17 @@ def test_the_program_is_not_made_a_reaper() -> None:
         assert told.value == 0
     finally:
         group.members[0].stop()
+
+
+def test_a_trouble_is_an_event_once_and_never_more_than_a_slow_handler_can_hear() -> None:
+    """It is told again and again while it lasts, and others may cause it in other words."""
+    elector = elect("MyServiceName", host="127.0.0.1", mdns=False)
+    for _ in range(3):
+        elector.on_trouble("mdns", "no multicast")
+    assert elector._inbox.qsize() == 1
+    elector.on_relief("mdns")
+    elector.on_trouble("mdns", "no multicast")
+    assert elector._inbox.qsize() == 2
+    for number in range(1000):
+        elector.on_trouble(f"member n{number}", "speaks version 9")
+    assert elector._inbox.qsize() == MOST_WAITING

@@ -108,7 +108,7 @@ class Discovery:
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._leading = self._following = False
-        self._quiet_until = 0.0
+        self._quiet_until = self._flooded = 0.0
         self._complained = self._told = False
         self.failure: str | None = None
         """Why discovery does not work at present; None while it does (or before it began)."""
@@ -167,7 +167,8 @@ class Discovery:
             return str(error)
         if not chosen:
             return "no usable interface has an address yet"
-        session = Session(self._who, chosen, self._on_address, self._trouble, self._on_search)
+        who, told = self._who, (self._on_address, self._trouble, self._on_search)
+        session = Session(who, chosen, *told, self._on_flood)
         try:
             self._complained = False
             failure = await session.open()
@@ -187,6 +188,11 @@ class Discovery:
                 return failure
             woken = await session.wait(self._wake)
             self._wake.clear()
+            now = asyncio.get_running_loop().time()
+            if self._flooded and now - self._flooded > LAST_RETRY_SECONDS:
+                self._flooded = 0.0
+                if not self._complained:
+                    self._recover()
             if woken and self._complained:
                 return None  # other interfaces, new sockets: they show whether it is over
             try:
@@ -217,6 +223,16 @@ class Discovery:
             self._quiet_until = now + LAST_RETRY_SECONDS
             self._told = True
             self._on_failure(f"mDNS: {message}")
+
+    def _on_flood(self) -> None:
+        """More members are announced than can be there; it goes on with those who answer now."""
+        calm, self._flooded = not self._flooded, asyncio.get_running_loop().time()
+        if calm:
+            self._told = True
+            self._on_failure(
+                "mDNS: somebody floods this network with announcements of members; what was heard "
+                "is forgotten again and again, and members are found more slowly"
+            )
 
     def _recover(self) -> None:
         self.failure = None

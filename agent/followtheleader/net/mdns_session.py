@@ -25,6 +25,7 @@ from followtheleader.net.mdns import (
     Announcement,
     service_mark,
 )
+from followtheleader.net.mdns_sieve import MdnsSieve
 
 ANNOUNCE_SECONDS = 60.0
 """How often whoever does not follow announces itself again: two parts of a network that has healed
@@ -34,6 +35,8 @@ SELDOM_SECONDS = 600.0
 _LEAST_SECONDS = 2.0
 """Between two announcements; one that is due earlier waits."""
 CLOSE_SECONDS = 1.0
+_EMPTY_SECONDS = 5.0
+"""Between two times that all that was heard is forgotten."""
 _START_SECONDS = 5.0
 _RESOLVE_MS = 3000
 _RESOLVERS = 4
@@ -53,9 +56,14 @@ class Session:
         on_address: Callable[[Address, str], None],
         on_trouble: Callable[[str], None],
         on_search: Callable[[], None] = lambda: None,
+        on_flood: Callable[[], None] = lambda: None,
     ) -> None:
         self._who = who
         self._interfaces = interfaces
+        self._on_flood = on_flood
+        self._emptying: asyncio.Task[None] | None = None
+        self._emptied = 0.0
+        self._sieve = MdnsSieve(self._fill)
         self._addresses = [interface.address for interface in interfaces]
         self._told = list(dict.fromkeys(interface.plain for interface in interfaces))
         self._on_address = on_address
@@ -97,13 +105,8 @@ class Session:
             )
             async with asyncio.timeout(_START_SECONDS):
                 await self._zeroconf.zeroconf.async_wait_for_start()
-            self._browser = AsyncServiceBrowser(
-                self._zeroconf.zeroconf,
-                MEMBER_TYPE,
-                handlers=[self._on_change],
-                # A unicast reply to port 5353 would reach only one of the programs that share it.
-                question_type=DNSQuestionType.QM,
-            )
+            self._sieve.place(self._zeroconf)
+            self._browser = self._browse(self._zeroconf)
             self._log.attach()
             loop = asyncio.get_running_loop()
             self._resolvers = [loop.create_task(self._keep_resolving()) for _ in range(_RESOLVERS)]
@@ -156,9 +159,11 @@ class Session:
     async def close(self) -> None:
         """Say goodbye and give everything back, within `CLOSE_SECONDS`."""
         self._log.detach()
-        for resolver in self._resolvers:
-            resolver.cancel()
-        await asyncio.gather(*self._resolvers, return_exceptions=True)
+        self._sieve.close()
+        tasks = [*self._resolvers, *([self._emptying] if self._emptying else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         zeroconf, self._zeroconf = self._zeroconf, None
         browser, self._browser = self._browser, None
         if zeroconf is None:
@@ -203,6 +208,34 @@ class Session:
             server=f"ftl-{self._who.id:016x}-leader.local.",
             parsed_addresses=self._told[:1],
         )
+
+    def _browse(self, zeroconf: AsyncZeroconf) -> AsyncServiceBrowser:
+        return AsyncServiceBrowser(
+            zeroconf.zeroconf,
+            MEMBER_TYPE,
+            handlers=[self._on_change],
+            # A unicast reply to port 5353 would reach only one of the programs that share it.
+            question_type=DNSQuestionType.QM,
+        )
+
+    def _fill(self) -> None:
+        self._emptying = asyncio.get_running_loop().create_task(self._empty())
+        self._on_flood()
+
+    async def _empty(self) -> None:
+        """Forget all, and ask again: whoever is really there answers."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(self._emptied + _EMPTY_SECONDS - loop.time(), 0))
+        self._emptied = loop.time()
+        zeroconf, browser = self._zeroconf, self._browser
+        if zeroconf is None or browser is None:
+            return
+        try:
+            await browser.async_cancel()
+            self._sieve.empty()
+            self._browser = self._browse(zeroconf)
+        except _FAULTS as error:
+            self._on_trouble(_explain(error))
 
     def _on_change(
         self,

@@ -21,6 +21,7 @@ from followtheleader.core.addresses import ANYWHERE, is_link_local, show
 from followtheleader.core.types import Address
 from followtheleader.errors import AddressError
 from followtheleader.net.hosts import SixAddress, canonical, six_address, zone_of
+from followtheleader.net.sieve import Sieve
 
 DEFAULT_PORT = 9001
 _PORTS_TRIED = 100
@@ -61,6 +62,8 @@ class Endpoint:
         self._four = four
         self._six = six
         self._sockets = [bound for bound in (four, six) if bound is not None]
+        self.sieve = Sieve(four, six)
+        """What the kernel is told to drop."""
         self.note = note
         """What to tell the operator about the port chosen; None if it is the expected one."""
         self.host = host
