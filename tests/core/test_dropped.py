@@ -69,6 +69,20 @@ def test_what_anybody_said_is_forgotten_when_only_signed_words_count() -> None:
     assert table.leaders() == ["a"]
 
 
+def test_whoever_answers_a_nonce_is_heard_again() -> None:
+    """Somebody has used up the counters of a to the others, and of the others to a: nobody hears
+    what the other says, not even its greeting, until one of them answers."""
+    table = three(quorum=True, priorities={"b": 0, "c": 0})
+    table.run_for(300)
+    for name in "bc":
+        for flight in (table.last(name, "a", Ack), table.last("a", name, Heartbeat)):
+            table.deliver(replace(flight, header=replace(flight.header, counter=MAX_COUNTER)))
+    table.run_for(5000)
+    assert table.leaders() == [], "they are deaf to each other"
+    table.run_for(25_000)
+    assert table.leaders() == ["a"]
+
+
 def drops(table: Table, flight: Flight) -> list[Unheard]:
     """Why its target drops it, if it does."""
     orders = table.seats[flight.target].orders

@@ -40,6 +40,7 @@ from followtheleader.core.types import (
     Address,
     Instant,
     NodeId,
+    Nonce,
     Owner,
     Span,
 )
@@ -126,7 +127,12 @@ class Membership:
         peer = self.peers.get(header.sender.id)
         if peer is not None and peer.owner == header.sender:
             if not peer.window.accept(header.counter):
-                return False
+                if not self._nonces.is_fresh(hello.echo, now):
+                    # Heard before; or somebody has used its counters up, and what it answers tells.
+                    self._ask(source, header.sender, now, out, echo=hello.nonce)
+                    return False
+                peer.window = ReplayWindow()
+                peer.window.accept(header.counter)
             if peer.outnamed:
                 self.doubles.hear_again(peer, now, out)
             if peer.heard(source, header.priority, now):
@@ -143,15 +149,26 @@ class Membership:
         peer = self.peers.get(header.sender.id)
         return peer is None or peer.owner != header.sender or peer.window.accept(header.counter)
 
-    def _ask(self, source: Address, sender: Owner, now: Instant, out: list[Action]) -> None:
-        """An incarnation that is not verified speaks: ask it, at most once per 50 ms."""
+    def _ask(
+        self,
+        source: Address,
+        sender: Owner,
+        now: Instant,
+        out: list[Action],
+        echo: Nonce = NO_NONCE,
+    ) -> None:
+        """Somebody speaks who has to prove that it lives: ask it, at most once per 50 ms.
+
+        ``echo``: a nonce of its own, which may not be able to hear us before it is answered.
+        """
         last = self._asked.get(source)
         if last is not None and now - last < ANSWER_EVERY:
             return
         if len(self._asked) >= MAX_SEEDS:
             self._asked.clear()
         self._asked[source] = now
-        out.append(_greeting(self._hello(now, sender), sender.id, source))
+        hello = self._hello(now, sender, ack=echo != NO_NONCE, echo=echo)
+        out.append(_greeting(hello, sender.id, source))
 
     def _on_hello(
         self, header: Header, hello: Hello, source: Address, now: Instant, out: list[Action]
