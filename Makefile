@@ -29,6 +29,9 @@ TARGETS ?=
 # Tests wait more than they compute: more of them at once than there are processors.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
+# The stories of a file share what takes long to make (a booted machine), and follow one another.
+LAB_WORKERS ?= $(shell nproc)
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lab sim prove fuzz ordeal check bench bench-peers bench-systemd soak man deb
 .PHONY: golden-rewrite clean
@@ -83,7 +86,7 @@ test: $(DEVELOPMENT)
 	$(BIN)/pytest -q -m "not lab" -n $(WORKERS) --dist worksteal
 
 lab: $(DEVELOPMENT)
-	$(BIN)/pytest -m lab --durations=5
+	$(BIN)/pytest -m lab -n $(LAB_WORKERS) --dist loadfile --durations=15
 
 sim: $(DEVELOPMENT)
 	$(BIN)/python -m sim.run $(if $(KIND),--kind $(KIND)) $(if $(CROWD),--crowd $(CROWD)) \

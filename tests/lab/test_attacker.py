@@ -68,6 +68,8 @@ class Scene:
         leader = self.group.wait_one_leader(self.hosts, LAUNCH + self.group.timing.patience)
         self.group.wait_all_vote()
         wait_until(self._all_know_all, 10, "all know all", self.group.describe)
+        # A voter that has begun anew refuses its leader's term once, and the term is raised.
+        wait_until(Calm(leader).is_so, 10, "its term is raised no more", self.group.describe)
         self.leader = leader
         # Not later: what is forged bears the members' addresses, too.
         self.heard = self.attacker.heard(self.group.service)
@@ -188,6 +190,23 @@ class Scene:
             assert has.lines - was.lines < LINES
             log = host.output.read_text(errors="replace")
             assert "Traceback" not in log
+
+
+class Calm:
+    """Has a leader's term been the same for longer than a voter is silent at its start?"""
+
+    SECONDS = 2.0
+
+    def __init__(self, leader: Host) -> None:
+        self._leader = leader
+        self._term = 0
+        self._since = 0.0
+
+    def is_so(self) -> bool:
+        term, now = self._leader.status()["term"], time.monotonic()
+        if term != self._term:
+            self._term, self._since = term, now
+        return now - self._since > self.SECONDS
 
 
 @dataclasses.dataclass(frozen=True)
