@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable
 from typing import NamedTuple
 
-TARGETS = ("datagrams", "configuration", "requests", "guardian_input")
+TARGETS = ("datagrams", "records", "configuration", "requests", "guardian_input")
 PLANTED = "planted"
 """Not a part of ours: a fault that is known, to see that one would be found."""
 

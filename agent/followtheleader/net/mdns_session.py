@@ -274,20 +274,23 @@ class Session:
             zeroconf = self._zeroconf.zeroconf
             if not await info.async_request(zeroconf, _RESOLVE_MS, DNSQuestionType.QM):
                 return False
-            addresses = info.parsed_scoped_addresses(IPVersion.All)[:_MOST_ADDRESSES]
+            self._tell(info)
         except _FAULTS:
-            # A name that breaks the rules, or we are closing: nothing to ask again.
-            return True
+            pass  # a name that breaks the rules, or we are closing: nothing to ask again
+        return True
+
+    def _tell(self, info: ServiceInfo) -> None:
+        """The addresses of a member of our service, as its records say."""
+        addresses = info.parsed_scoped_addresses(IPVersion.All)[:_MOST_ADDRESSES]
         port, texts = info.port, info.properties
         if texts.get(b"service") != service_mark(self._who.service) or not port:
-            return True
+            return
         node = (texts.get(b"node") or b"").decode("utf-8", "replace")
         for text in addresses:
             # A link-local address that came by IPv4 has no zone, and says nothing.
             address = canonical(text) or text, port
             if is_unicast(address) and address not in self._own():
                 self._on_address(address, node)
-        return True
 
     def _own(self) -> list[Address]:
         return [(address, self._who.port) for address in self._addresses]
