@@ -57,7 +57,7 @@ class Ears:
             heard.update(self._hear())
             return heard >= expected
 
-        wait_until(listen, 2, f"heard {expected}", lambda: f"heard {heard}")
+        wait_until(listen, 10, f"heard {expected}", lambda: f"heard {heard}")
         holds_for(lambda: listen() and heard == expected, 20 * POLL, f"no more than {expected}")
 
     def _hear(self) -> Iterator[tuple[str, str]]:
