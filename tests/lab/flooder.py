@@ -19,8 +19,8 @@ from pathlib import Path
 
 from followtheleader.core.messages import Header, Heartbeat, Hello, Message
 from followtheleader.core.types import MS, Owner
-from followtheleader.net.mdns import MEMBER_TYPE
 from followtheleader.wire import Codec, KeyRing
+from lab import mdns_words
 from lab.group import Group
 from lab.hosts import Host
 from lab.net import run
@@ -150,27 +150,13 @@ def _heartbeat() -> Heartbeat:
     return Heartbeat(7, 1, 7, 9, True, 250 * MS, 800 * MS, 0)
 
 
-def _name(text: str) -> bytes:
-    labels = [label.encode() for label in text.rstrip(".").split(".")]
-    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
-
-
 def _announcement(service: str, number: int, address: bytes) -> bytes:
-    """PTR, SRV, TXT and A of one member, as zeroconf sends them."""
-    kind, instance = _name(MEMBER_TYPE), _name(f"fake-{number:016x}.{MEMBER_TYPE}")
-    server = _name(f"ftl-{number:016x}.local.")
-    texts = [f"service={service}", f"node=fake{number}", f"id={number:016x}", "version=1"]
-    txt = b"".join(bytes([len(text)]) + text.encode() for text in texts)
-    srv = b"\0\0\0\0" + (9001).to_bytes(2, "big") + server
-    records = [
-        _record(kind, 12, 1, 4500, instance),
-        _record(instance, 33, 0x8001, 120, srv),
-        _record(instance, 16, 0x8001, 4500, txt),
-        _record(server, 1, 0x8001, 120, address),
-    ]
-    return b"\0\0\x84\0\0\0" + len(records).to_bytes(2, "big") + bytes(4) + b"".join(records)
-
-
-def _record(name: bytes, kind: int, of: int, ttl: int, data: bytes) -> bytes:
-    numbers = kind.to_bytes(2, "big") + of.to_bytes(2, "big") + ttl.to_bytes(4, "big")
-    return name + numbers + len(data).to_bytes(2, "big") + data
+    """One member, as zeroconf announces it."""
+    words = [f"service={service}", f"node=fake{number}", f"id={number:016x}", "version=1"]
+    return mdns_words.announcement(
+        f"fake-{number:016x}",
+        f"ftl-{number:016x}.local.",
+        address,
+        mdns_words.texts(*(word.encode() for word in words)),
+        ttl=4500,
+    )
