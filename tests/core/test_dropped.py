@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from followtheleader.core.actions import Dropped, Unheard
 from followtheleader.core.events import KeysChanged, Received
-from followtheleader.core.messages import Ack, Ask, Heartbeat, Message, Release
+from followtheleader.core.messages import Ack, Ask, Heartbeat, Hello, Message, Release
 from followtheleader.core.types import MAX_TERM, Owner
 from sim.table import Flight, Table, three
 
@@ -81,6 +81,17 @@ def test_whoever_answers_a_nonce_is_heard_again() -> None:
     assert table.leaders() == [], "they are deaf to each other"
     table.run_for(25_000)
     assert table.leaders() == ["a"]
+
+
+def test_a_greeting_that_is_heard_again_is_no_sign_of_life() -> None:
+    """b is dead; somebody repeats what it said at its start, which answers no nonce of now."""
+    table = three(quorum=True)
+    greeting = table.last("b", "a", Hello)
+    table.crash("b")
+    table.run_for(2000)
+    at = next(m.heard_at for m in table.view("a").members if m.name == "b")
+    assert drops(table, greeting) == [Unheard.REPLAYED]
+    assert next(m.heard_at for m in table.view("a").members if m.name == "b") == at
 
 
 def drops(table: Table, flight: Flight) -> list[Unheard]:

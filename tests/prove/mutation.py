@@ -26,6 +26,7 @@ from pathlib import Path
 # Where the tests lie that kill mutants.
 DIRECTED = "core/test_directed.py::"
 DOUBLES = "core/test_doubles.py::"
+DROPPED = "core/test_dropped.py::"
 HOLES = "core/test_holes.py::"
 RULES = "core/test_rules.py::"
 WAITS = "core/test_waits.py::"

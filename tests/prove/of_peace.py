@@ -5,7 +5,7 @@ An open group has these only: there M = 1, and that two lead behind a cut is no 
 
 from __future__ import annotations
 
-from prove.mutation import HOLES, KILLED_PEACE, RULES, WAITS, Mutant, Patch
+from prove.mutation import DROPPED, HOLES, KILLED_PEACE, RULES, WAITS, Mutant, Patch
 
 PEACE: tuple[Mutant, ...] = (
     Mutant(
@@ -344,5 +344,29 @@ PEACE: tuple[Mutant, ...] = (
         "I9: in a pause only who led last is promised",
         (Patch("learner.py", "if not c.pauses.allows(peer.owner.id, c.out.now):", "if False:"),),
         ("core/test_pause.py::test_one_that_was_away_and_claims_is_told_and_gives_up",),
+    ),
+    Mutant(
+        "used-up-counters-stay",
+        "who answers a nonce is heard, whatever was said in its name",
+        (Patch("membership.py", "if not self._nonces.is_fresh(hello.echo, now):", "if True:"),),
+        (DROPPED + "test_whoever_answers_a_nonce_is_heard_again",),
+    ),
+    Mutant(
+        "greeting-heard-before-unanswered",
+        "a greeting that was heard before is asked back",
+        (
+            Patch(
+                "membership.py",
+                "self._ask(source, header.sender, now, out, echo=hello.nonce)",
+                "pass",
+            ),
+        ),
+        (DROPPED + "test_whoever_answers_a_nonce_is_heard_again",),
+    ),
+    Mutant(
+        "replayed-greeting-counts",
+        "and begins no window anew by itself",
+        (Patch("membership.py", "if not self._nonces.is_fresh(hello.echo, now):", "if False:"),),
+        (DROPPED + "test_a_greeting_that_is_heard_again_is_no_sign_of_life",),
     ),
 )
