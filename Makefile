@@ -29,6 +29,7 @@ TARGETS ?=
 # Tests wait more than they compute: more of them at once than there are processors.
 WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
+# Most stories wait more than they compute; those that do not are told alone, one after another.
 # The stories of a file share what takes long to make (a booted machine), and follow one another.
 LAB_WORKERS ?= $(shell nproc)
 
@@ -86,7 +87,8 @@ test: $(DEVELOPMENT)
 	$(BIN)/pytest -q -m "not lab" -n $(WORKERS) --dist worksteal
 
 lab: $(DEVELOPMENT)
-	$(BIN)/pytest -m lab -n $(LAB_WORKERS) --dist loadfile --durations=15
+	$(BIN)/pytest -m "lab and not alone" -n $(LAB_WORKERS) --dist loadfile --durations=5
+	$(BIN)/pytest -m "lab and alone" --durations=5
 
 sim: $(DEVELOPMENT)
 	$(BIN)/python -m sim.run $(if $(KIND),--kind $(KIND)) $(if $(CROWD),--crowd $(CROWD)) \

@@ -28,7 +28,7 @@ from lab.hosts import Host
 from lab.stories import changes_since
 from lab.waiting import wait_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 SECONDS = 1.5
 MOST_GROWTH = 8.0

@@ -17,7 +17,7 @@ from lab.group import Group
 from lab.hosts import Host
 from lab.waiting import wait_until
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 MANY = 100
 PATIENCE = 60.0

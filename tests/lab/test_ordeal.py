@@ -16,7 +16,7 @@ from lab import checker, ordeal
 from lab.group import Group
 from lab.ledger import Ledger
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 FAULTS = 45
 

@@ -61,6 +61,7 @@ def test_packets_that_are_late_doubled_and_overtaken(pair: Pair) -> None:
     pair.check()
 
 
+@pytest.mark.alone
 def test_four_busy_loops_on_all_processors(pair: Pair) -> None:
     with busy(4):
         pair.hold(1, SECONDS)

@@ -10,7 +10,7 @@ import pytest
 from lab import soak
 from lab.group import Group
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.alone]
 
 
 def test_a_minute_of_it(build: Callable[..., Group]) -> None:
